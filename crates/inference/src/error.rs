@@ -1,0 +1,68 @@
+//! Why a request cannot be served.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// All that a backend or the catalogue can refuse with. `Display` is public text: it holds nothing internal.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum Error {
+    /// The request itself is wrong; sending it again cannot help.
+    #[error("{message}")]
+    Invalid {
+        /// The parameter at fault, by the name that the caller used.
+        parameter: Option<String>,
+        /// What was found and what would be accepted.
+        message: String,
+    },
+    /// Prompt and requested output do not fit in the model's context.
+    #[error(
+        "the model's context holds {limit} tokens, but the request needs {requested}: {prompt} in the prompt and at least \
+         {output} to generate; shorten the prompt or lower max_tokens"
+    )]
+    ContextLengthExceeded {
+        /// Tokens that the context holds.
+        limit: u64,
+        /// `prompt + output`.
+        requested: u64,
+        /// Tokens of the prompt.
+        prompt: u64,
+        /// Tokens that must fit behind it.
+        output: u64,
+    },
+    /// No model of this name is known here.
+    #[error("the model `{model}` does not exist; GET /v1/models lists the ones that do")]
+    ModelNotFound {
+        /// The name as the caller gave it.
+        model: String,
+    },
+    /// A bounded queue is full.
+    #[error("{what} is full; try again in {} s", retry_after.as_secs().max(1))]
+    Overloaded {
+        /// Which queue.
+        what: &'static str,
+        /// When a place is likely to be free.
+        retry_after: Duration,
+    },
+    /// The model is known but cannot serve now.
+    #[error("the model `{model}` is not available: {reason}")]
+    Unavailable {
+        /// The model's name.
+        model: String,
+        /// Public text.
+        reason: String,
+    },
+    /// The service is going away.
+    #[error("the service is shutting down")]
+    ShuttingDown,
+    /// A failure of ours. The cause is in the log, not in this text.
+    #[error("the request failed inside the server")]
+    Internal,
+}
+
+impl Error {
+    /// A wrong value of `parameter`.
+    pub fn invalid(parameter: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Invalid { parameter: Some(parameter.into()), message: message.into() }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a backend answers, piece by piece.
+
+use crate::Error;
+
+/// One step of an answer. A stream holds any number of `Text` and `Finished` and then exactly one of `Done` or `Failed`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A piece of a choice's text. It may be empty: the token that it reports ended inside a character.
+    Text {
+        /// Index of the choice, from 0.
+        choice: u32,
+        /// The text that became certain.
+        text: String,
+        /// The tokens that were committed since the last event of this choice; filled when log-probabilities were asked for.
+        logprobs: Vec<TokenLogprob>,
+    },
+    /// A choice has ended.
+    Finished {
+        /// Index of the choice, from 0.
+        choice: u32,
+        /// Why it ended.
+        reason: FinishReason,
+    },
+    /// Every choice has ended; the request is complete.
+    Done(Usage),
+    /// The request failed after it was admitted. What was generated before is counted.
+    Failed {
+        /// What went wrong.
+        error: Error,
+        /// What ran before it.
+        usage: Usage,
+    },
+}
+
+impl Event {
+    /// Whether this is the last event of its stream.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Done(_) | Self::Failed { .. })
+    }
+}
+
+/// Why a choice ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The model ended its turn, or a stop string came.
+    Stop,
+    /// `max_tokens` or the end of the context was reached.
+    Length,
+}
+
+/// A token's log-probability, with the bytes that the token stands for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    /// The token's id.
+    pub token: u32,
+    /// Its bytes, which need not be valid UTF-8 on their own.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability at temperature 1, before penalties; `None` for the first token of a prompt.
+    pub logprob: Option<f32>,
+    /// The most likely tokens at this position, most likely first, each with `top` empty.
+    pub top: Vec<TokenLogprob>,
+}
+
+/// Tokens that the engine committed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, counted once however many choices there are.
+    pub prompt_tokens: u64,
+    /// How many of the prompt's tokens came from a prefix cache.
+    pub cached_tokens: u64,
+    /// Generated tokens over all choices, each up to and including the token that completed a stop.
+    pub completion_tokens: u64,
+}
