@@ -68,4 +68,8 @@ pub struct Load {
     pub kv_blocks_used: u64,
     /// KV blocks there are.
     pub kv_blocks_total: u64,
+    /// Forward passes since the backend started.
+    pub steps: u64,
+    /// Rows (tokens) that those passes computed; divided by `steps`, the mean batch size.
+    pub step_rows: u64,
 }
