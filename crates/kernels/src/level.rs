@@ -1,21 +1,55 @@
-//! (interface draft)
-#![allow(missing_docs, clippy::todo, unused_variables, clippy::allow_attributes)]
+//! Instruction-set levels and which of them this CPU has.
 
-/// Instruction-set level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// An instruction-set level. Levels are ordered: a CPU that has one has all lower ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
+    /// Plain Rust: the reference that the other levels are tested against, and the only level off x86-64.
     Scalar,
+    /// AVX2, FMA and F16C.
     Avx2,
+    /// AVX-512 F, BW, DQ and VL, on top of [`Level::Avx2`].
     Avx512,
+    /// AVX-512 VNNI, on top of [`Level::Avx512`].
     Avx512Vnni,
 }
+
 impl Level {
-    /** the best that this CPU has */
+    /// All levels, lowest first.
+    const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Vnni];
+
+    /// The best level that this CPU has.
     pub fn detect() -> Self {
-        todo!()
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::is_x86_feature_detected as has;
+            if !(has!("avx2") && has!("fma") && has!("f16c")) {
+                return Self::Scalar;
+            }
+            if !(has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl")) {
+                return Self::Avx2;
+            }
+            if has!("avx512vnni") { Self::Avx512Vnni } else { Self::Avx512 }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Self::Scalar
     }
-    /** all that this CPU can run, for tests */
-    pub fn available() -> Vec<Level> {
-        todo!()
+
+    /// All levels that this CPU can run, lowest first.
+    pub fn available() -> Vec<Self> {
+        let best = Self::detect();
+        Self::ALL.into_iter().filter(|&level| level <= best).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn available_runs_from_scalar_to_the_detected_level() {
+        let available = Level::available();
+        assert_eq!(available.first(), Some(&Level::Scalar));
+        assert_eq!(available.last(), Some(&Level::detect()));
+        assert!(available.is_sorted());
     }
 }
