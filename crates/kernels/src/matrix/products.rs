@@ -1,0 +1,130 @@
+//! Products of one set of activations with several matrices: how the work is divided, and who does it.
+
+use super::{Matrix, activations::Activations, layout::PANEL, scalar};
+use crate::{Level, Pool, disjoint::Disjoint};
+
+/// Matrices that one job multiplies; more are done in several jobs.
+const MOST_AT_ONCE: usize = 8;
+
+/// Tasks per thread that a job is cut into, if it is large enough: the last ones to finish differ by one task.
+const TASKS_A_THREAD: usize = 16;
+
+/// Weights, in bytes times rows of activations (four rows cost about as much as one), below which a task would cost
+/// less than handing it out.
+const LEAST_WORK: usize = 16 * 1024;
+
+/// Bytes of activation codes that a task goes through again for each panel, so that they stay in a core's own cache.
+const CACHED_CODES: usize = 256 * 1024;
+
+/// For each `(matrix, out)`: `out[m][row] = activations[m] · matrix[row]`, in one job of the pool for all of them. The
+/// matrices have the activations' columns (queries, keys and values; gate and up), each `out` is `[m, matrix.rows()]`.
+///
+/// # Panics
+/// When a shape does not fit.
+pub fn multiply(pool: &Pool, activations: &Activations, products: &mut [(&Matrix, &mut [f32])]) {
+    for (matrix, out) in products.iter() {
+        let (rows, columns) = (matrix.rows(), matrix.columns());
+        assert_eq!(columns, activations.columns, "a matrix [{rows}, {columns}] was given activations of other columns");
+        assert_eq!(out.len(), activations.m * rows, "the product of {} rows with [{rows}, {columns}]", activations.m);
+    }
+    for products in products.chunks_mut(MOST_AT_ONCE) {
+        multiply_at_once(pool, activations, products);
+    }
+}
+
+fn multiply_at_once(pool: &Pool, activations: &Activations, products: &mut [(&Matrix, &mut [f32])]) {
+    let mut parts: [Option<Product<'_>>; MOST_AT_ONCE] = Default::default();
+    let division = Division::new(pool.threads(), activations, products);
+    let mut tasks = 0;
+    for (part, (matrix, out)) in parts.iter_mut().zip(products) {
+        *part = Some(Product { matrix, out: Disjoint::new(out), first_task: tasks });
+        tasks += division.tasks(matrix);
+    }
+    let level = pool.level();
+    pool.run(tasks, &|task| {
+        let product = parts.iter().flatten().rfind(|product| product.first_task <= task);
+        let product = product.expect("the first product begins at task 0");
+        let part = division.part(product.matrix, task - product.first_task, activations.m);
+        // SAFETY: the parts of a product do not overlap, and the pool's level is one that this CPU has.
+        unsafe { product.compute(level, activations, &part) };
+    });
+}
+
+/// A matrix and where its product goes.
+struct Product<'a> {
+    matrix: &'a Matrix,
+    out: Disjoint<'a, f32>,
+    first_task: usize,
+}
+
+/// What one task computes: panels of the matrix, rows of the activations.
+struct Part {
+    panels: std::ops::Range<usize>,
+    rows: std::ops::Range<usize>,
+}
+
+/// How each product is cut. The results do not depend on it.
+struct Division {
+    panels_a_task: usize,
+    rows_a_task: usize,
+    row_blocks: usize,
+}
+
+impl Division {
+    fn new(threads: usize, activations: &Activations, products: &[(&Matrix, &mut [f32])]) -> Self {
+        let m = activations.m;
+        let cached_rows = (CACHED_CODES / 2 / activations.columns.max(1)).next_multiple_of(PANEL);
+        let row_blocks = m.div_ceil(cached_rows).max(1);
+        let rows_a_task = m.div_ceil(row_blocks).next_multiple_of(PANEL).max(PANEL);
+        let row_blocks = m.div_ceil(rows_a_task);
+
+        let panels: usize = products.iter().map(|(matrix, _)| matrix.layout.panels()).sum();
+        let bytes: usize = products.iter().map(|(matrix, _)| matrix.bytes()).sum();
+        let work_a_panel = bytes / panels.max(1) * rows_a_task.min(m).div_ceil(4);
+        let fewest = LEAST_WORK.div_ceil(work_a_panel.max(1));
+        let even = (panels * row_blocks).div_ceil(threads * TASKS_A_THREAD);
+        Self { panels_a_task: even.max(fewest), rows_a_task, row_blocks }
+    }
+
+    fn tasks(&self, matrix: &Matrix) -> usize {
+        matrix.layout.panels().div_ceil(self.panels_a_task) * self.row_blocks
+    }
+
+    /// Blocks of rows come one after the other for the same panels, whose weights are then still in a cache.
+    fn part(&self, matrix: &Matrix, task: usize, m: usize) -> Part {
+        let (panel, row) = (task / self.row_blocks * self.panels_a_task, task % self.row_blocks * self.rows_a_task);
+        Part {
+            panels: panel..matrix.layout.panels().min(panel + self.panels_a_task),
+            rows: row..m.min(row + self.rows_a_task),
+        }
+    }
+}
+
+impl Product<'_> {
+    /// # Safety
+    /// No other call for an overlapping part runs at the same time, and the CPU has `level`.
+    unsafe fn compute(&self, level: Level, activations: &Activations, part: &Part) {
+        match level {
+            // SAFETY: as promised by the caller.
+            _ => unsafe { self.compute_plain(activations, part) },
+        }
+    }
+
+    /// # Safety
+    /// No other call for an overlapping part runs at the same time.
+    unsafe fn compute_plain(&self, activations: &Activations, part: &Part) {
+        let Matrix { layout, bytes } = self.matrix;
+        for panel in part.panels.clone() {
+            let numbers = &bytes[panel * layout.panel_bytes..][..layout.panel_bytes];
+            let lanes = PANEL.min(layout.rows - panel * PANEL);
+            for m in part.rows.clone() {
+                let start = m * layout.rows + panel * PANEL;
+                // SAFETY: these outputs belong to this part alone.
+                let out = unsafe { self.out.slice(start..start + lanes) };
+                for (lane, out) in out.iter_mut().enumerate() {
+                    *out = scalar::dot(layout, numbers, lane, activations, m);
+                }
+            }
+        }
+    }
+}
