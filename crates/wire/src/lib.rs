@@ -1,1 +1,9 @@
-//! wire
+//! The public JSON types, one file per API family.
+//!
+//! The types do nothing but serialisation and description: every rule about values (ranges, combinations, what is not
+//! supported) is the edge's, so that a refusal can name the parameter and say what would be accepted. For that reason
+//! numbers are as wide as JSON allows, choices are strings, and unknown fields are ignored.
+
+pub mod native;
+pub mod openai;
+mod text_or_list;

@@ -1,0 +1,282 @@
+//! `/v1/chat/completions`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::{Stop, StreamOptions, Usage};
+use crate::text_or_list;
+
+/// Asks for the next turn of a conversation.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ChatRequest {
+    /// The model's name, as `/v1/models` lists it.
+    pub model: String,
+    /// The turns so far, oldest first.
+    pub messages: Vec<ChatMessage>,
+    /// Most tokens to generate. The older name of `max_completion_tokens`.
+    #[serde(default)]
+    pub max_tokens: Option<i64>,
+    /// Most tokens to generate. Default: up to the end of the model's context.
+    #[serde(default)]
+    pub max_completion_tokens: Option<i64>,
+    /// 0 takes the most likely token; 0 to 2.
+    #[serde(default)]
+    pub temperature: Option<f64>,
+    /// Keep the fewest tokens whose probabilities sum to this; 0 to 1.
+    #[serde(default)]
+    pub top_p: Option<f64>,
+    /// Number of choices. Default: 1.
+    #[serde(default)]
+    pub n: Option<i64>,
+    /// Strings that end the answer; up to 16.
+    #[serde(default)]
+    pub stop: Option<Stop>,
+    /// Send the answer in pieces as server-sent events.
+    #[serde(default)]
+    pub stream: Option<bool>,
+    /// What the stream says beside the answer; only with `stream`.
+    #[serde(default)]
+    pub stream_options: Option<StreamOptions>,
+    /// Report the log-probability of every token.
+    #[serde(default)]
+    pub logprobs: Option<bool>,
+    /// Report this many most likely tokens too, 0 to 20; only with `logprobs`.
+    #[serde(default)]
+    pub top_logprobs: Option<i64>,
+    /// Makes the answer reproducible.
+    #[serde(default)]
+    pub seed: Option<i64>,
+    /// -2 to 2.
+    #[serde(default)]
+    pub presence_penalty: Option<f64>,
+    /// -2 to 2.
+    #[serde(default)]
+    pub frequency_penalty: Option<f64>,
+    /// From token id to what is added to its logit, -100 to 100.
+    #[serde(default)]
+    pub logit_bias: Option<BTreeMap<String, f64>>,
+    /// Only `{"type": "text"}` is supported.
+    #[serde(default)]
+    pub response_format: Option<ResponseFormat>,
+    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    #[serde(default)]
+    pub guided_json: Option<Value>,
+    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    #[serde(default)]
+    pub guided_regex: Option<Value>,
+    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    #[serde(default)]
+    pub guided_choice: Option<Value>,
+    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    #[serde(default)]
+    pub guided_grammar: Option<Value>,
+    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    #[serde(default)]
+    pub structured_outputs: Option<Value>,
+    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    #[serde(default)]
+    pub grammar: Option<Value>,
+    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    #[serde(default)]
+    pub json_schema: Option<Value>,
+    /// Not supported yet; an empty list is tolerated.
+    #[serde(default)]
+    pub tools: Option<Vec<Value>>,
+    /// Not supported yet; an empty list is tolerated.
+    #[serde(default)]
+    pub functions: Option<Vec<Value>>,
+    /// Only `text` is supported.
+    #[serde(default)]
+    pub modalities: Option<Vec<String>>,
+    /// Extension: keep the `k` most likely tokens; 0 keeps all.
+    #[serde(default)]
+    pub top_k: Option<i64>,
+    /// Extension: keep tokens at least this likely, relative to the most likely one; 0 to 1.
+    #[serde(default)]
+    pub min_p: Option<f64>,
+    /// Extension: divides the logits of tokens that were seen; 0.01 to 100. Neutral: 1.
+    #[serde(default)]
+    pub repetition_penalty: Option<f64>,
+    /// Extension: the answer does not end before this many tokens.
+    #[serde(default)]
+    pub min_tokens: Option<i64>,
+    /// Extension: end tokens do not end the answer.
+    #[serde(default)]
+    pub ignore_eos: Option<bool>,
+}
+
+/// One turn.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ChatMessage {
+    /// `system`, `developer`, `user` or `assistant`.
+    pub role: String,
+    /// The text of the turn.
+    #[serde(default)]
+    pub content: Option<Content>,
+    /// The speaker's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Not supported yet; an empty list is tolerated.
+    #[serde(default)]
+    pub tool_calls: Option<Vec<Value>>,
+    /// Not supported yet.
+    #[serde(default)]
+    pub function_call: Option<Value>,
+}
+
+/// The text of a turn, whole or in parts.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum Content {
+    /// Whole.
+    Text(String),
+    /// In parts, which are joined.
+    Parts(Vec<ContentPart>),
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_list::deserialize(deserializer, "a string or a list of content parts", Self::Text, Self::Parts)
+    }
+}
+
+/// One part of a turn.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ContentPart {
+    /// Only `text` is supported.
+    pub r#type: String,
+    /// The text.
+    #[serde(default)]
+    pub text: Option<String>,
+}
+
+/// The form that the answer must have.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ResponseFormat {
+    /// Only `text` is supported.
+    pub r#type: String,
+}
+
+/// The next turn, whole.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatResponse {
+    /// This answer's id.
+    pub id: String,
+    /// Always `chat.completion`.
+    pub object: &'static str,
+    /// When the request came, in seconds since 1970.
+    pub created: u64,
+    /// The model, by the name that the request gave.
+    pub model: String,
+    /// Changes when the same seed may give another answer.
+    pub system_fingerprint: &'static str,
+    /// The choices, by index.
+    pub choices: Vec<ChatChoice>,
+    /// Token counts.
+    pub usage: Usage,
+}
+
+/// One choice.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatChoice {
+    /// From 0.
+    pub index: u32,
+    /// The turn.
+    pub message: ResponseMessage,
+    /// When asked for.
+    pub logprobs: Option<ChatLogprobs>,
+    /// `stop` or `length`.
+    pub finish_reason: &'static str,
+}
+
+/// The turn that was generated.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ResponseMessage {
+    /// Always `assistant`.
+    pub role: &'static str,
+    /// The text.
+    pub content: String,
+    /// Always null: models here do not refuse in a field of its own.
+    pub refusal: Option<String>,
+}
+
+/// The next turn, a piece of it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatChunk<'a> {
+    /// This answer's id, the same in all of its chunks.
+    pub id: &'a str,
+    /// Always `chat.completion.chunk`.
+    pub object: &'static str,
+    /// When the request came, in seconds since 1970.
+    pub created: u64,
+    /// The model, by the name that the request gave.
+    pub model: &'a str,
+    /// Changes when the same seed may give another answer.
+    pub system_fingerprint: &'static str,
+    /// One choice that goes on, or none in the chunk that brings the usage.
+    pub choices: Vec<ChatChunkChoice>,
+    /// Only with `stream_options.include_usage`: null until the last chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Usage>)]
+    pub usage: Option<Option<Usage>>,
+}
+
+/// How one choice goes on.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatChunkChoice {
+    /// From 0.
+    pub index: u32,
+    /// What is new.
+    pub delta: Delta,
+    /// Of the new tokens, when asked for.
+    pub logprobs: Option<ChatLogprobs>,
+    /// `stop` or `length` in the choice's last chunk, null before.
+    pub finish_reason: Option<&'static str>,
+}
+
+/// What is new in a turn.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct Delta {
+    /// `assistant` in the choice's first chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<&'static str>,
+    /// The text that follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
+}
+
+/// Log-probabilities of a turn's tokens.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct ChatLogprobs {
+    /// Token by token.
+    pub content: Vec<ChatTokenLogprob>,
+    /// Always null.
+    pub refusal: Option<Vec<ChatTokenLogprob>>,
+}
+
+/// A chosen token.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatTokenLogprob {
+    /// Its text; bytes that are no UTF-8 on their own are written as `\xNN`.
+    pub token: String,
+    /// Natural logarithm of its probability; -9999 for an impossible one.
+    pub logprob: f32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The most likely tokens at its place.
+    pub top_logprobs: Vec<ChatTopLogprob>,
+}
+
+/// A token that was likely.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatTopLogprob {
+    /// Its text; bytes that are no UTF-8 on their own are written as `\xNN`.
+    pub token: String,
+    /// Natural logarithm of its probability; -9999 for an impossible one.
+    pub logprob: f32,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
