@@ -21,6 +21,11 @@ impl<'a, T> Disjoint<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
     }
 
+    /// The first element, for parts that are not contiguous.
+    pub(crate) fn as_mut_ptr(&self) -> *mut T {
+        self.start
+    }
+
     /// The elements in `range`. Panics when `range` is not inside the slice.
     ///
     /// # Safety

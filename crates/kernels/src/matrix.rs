@@ -20,12 +20,16 @@
 //! added up across its lanes and its width does not matter.
 
 mod activations;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod layout;
 mod pack;
 mod products;
 mod scalar;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
 
 pub use activations::Activations;
 pub use pack::Row;

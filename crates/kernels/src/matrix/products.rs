@@ -1,6 +1,11 @@
 //! Products of one set of activations with several matrices: how the work is divided, and who does it.
 
 use super::{Matrix, activations::Activations, layout::PANEL, scalar};
+#[cfg(target_arch = "x86_64")]
+use super::{
+    avx2::Avx2,
+    vectors::{self, Tile, Vectors},
+};
 use crate::{Level, Pool, disjoint::Disjoint};
 
 /// Matrices that one job multiplies; more are done in several jobs.
@@ -104,9 +109,13 @@ impl Product<'_> {
     /// # Safety
     /// No other call for an overlapping part runs at the same time, and the CPU has `level`.
     unsafe fn compute(&self, level: Level, activations: &Activations, part: &Part) {
-        match level {
-            // SAFETY: as promised by the caller.
-            _ => unsafe { self.compute_plain(activations, part) },
+        // SAFETY: as promised by the caller.
+        unsafe {
+            match level {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => self.compute_with::<Avx2>(activations, part),
+                _ => self.compute_plain(activations, part),
+            }
         }
     }
 
@@ -126,5 +135,35 @@ impl Product<'_> {
                 }
             }
         }
+    }
+
+    /// # Safety
+    /// No other call for an overlapping part runs at the same time, and the CPU has the instruction set.
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn compute_with<V: Vectors>(&self, activations: &Activations, part: &Part) {
+        let Matrix { layout, bytes } = self.matrix;
+        let groups = layout.groups();
+        let (padded_columns, group_count) = (activations.padded_columns(), groups.map_or(0, |groups| groups.count));
+        let terms = activations.terms(groups.map_or(0, |groups| groups.length));
+        let first_row = part.panels.start * PANEL;
+        let tile = Tile {
+            weights: bytes[part.panels.start * layout.panel_bytes..part.panels.end * layout.panel_bytes].as_ptr(),
+            panels: part.panels.len(),
+            panel_bytes: layout.panel_bytes,
+            columns: layout.columns,
+            padded_columns,
+            values: activations.values[part.rows.start * layout.columns..].as_ptr(),
+            codes: activations.codes[part.rows.start * padded_columns..].as_ptr(),
+            terms: terms[part.rows.start * group_count..].as_ptr(),
+            groups: group_count,
+            // SAFETY: `multiply` checked that there are as many outputs as rows of activations times rows of weights.
+            out: unsafe { self.out.as_mut_ptr().add(part.rows.start * layout.rows + first_row) },
+            outs: layout.rows.min(part.panels.end * PANEL) - first_row,
+            out_stride: layout.rows,
+        };
+        // SAFETY: the tile is made of slices that reach, from where it begins, to the end of the part and further: that
+        // `activations` have `m` rows in each form is how `Activations::set` leaves them. Its outputs belong to it alone,
+        // and the instruction set is there, as promised by the caller.
+        unsafe { vectors::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
     }
 }
