@@ -1,0 +1,261 @@
+//! One sequence: its tokens, what was asked for, and its end of the channel.
+
+use std::time::{Duration, Instant};
+
+use models::Logits;
+
+use crate::{
+    Constraint, Finish, Output, Sampling, SequenceRequest, Token,
+    channel::Sender,
+    logprobs::Logprobs,
+    penalties::Penalties,
+    sampler::{Choice, Sampler},
+    scheduler::{Planned, Readiness},
+    softmax::BadLogits,
+};
+
+/// Rows of one step when every position of the prompt is reported: each needs logits and a pass over the vocabulary, and
+/// steps are to stay short.
+const REPORTED_ROWS: usize = 32;
+
+/// A reader that reads nothing for this long keeps its blocks only as long as nobody else needs them.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A live sequence. Nothing in it changes when it is preempted, so its tokens cannot either.
+pub(crate) struct Sequence {
+    /// Prompt and output.
+    tokens: Vec<u32>,
+    prompt: usize,
+    sampling: Sampling,
+    max_tokens: usize,
+    min_tokens: usize,
+    end_tokens: Vec<u32>,
+    logprobs: Option<usize>,
+    prompt_logprobs: bool,
+    salt: u64,
+    constraint: Option<Box<dyn Constraint>>,
+    penalties: Penalties,
+    /// Tokens of the prompt that were reported.
+    reported: usize,
+    stall: Option<Stall>,
+    output: Sender,
+}
+
+impl std::fmt::Debug for Sequence {
+    /// Lengths only: tokens are somebody's text.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sequence")
+            .field("prompt", &self.prompt)
+            .field("tokens", &self.tokens.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The reader's queue is full.
+#[derive(Debug, Clone, Copy)]
+struct Stall {
+    since: Instant,
+    /// Outputs that the reader had taken by then.
+    taken: u64,
+}
+
+/// What committing a row uses, kept between steps for its scratch memory.
+#[derive(Debug, Default)]
+pub(crate) struct Tools {
+    sampler: Sampler,
+    logprobs: Logprobs,
+    allowed: Vec<u64>,
+}
+
+/// What a commit came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Committed {
+    /// A token was generated.
+    pub chosen: bool,
+    /// The sequence has ended.
+    pub finish: Option<Finish>,
+}
+
+impl Sequence {
+    /// A sequence that has not run yet; `output` leads to its reader.
+    pub fn new(request: SequenceRequest, output: Sender) -> Self {
+        Self {
+            prompt: request.prompt.len(),
+            penalties: Penalties::new(&request.sampling, &request.prompt),
+            tokens: request.prompt,
+            sampling: request.sampling,
+            max_tokens: request.max_tokens,
+            min_tokens: request.min_tokens,
+            end_tokens: request.end_tokens,
+            logprobs: request.logprobs,
+            prompt_logprobs: request.prompt_logprobs,
+            salt: request.salt,
+            constraint: request.constraint,
+            reported: 0,
+            stall: None,
+            output,
+        }
+    }
+
+    /// Tokens, prompt and output.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Who asks, as far as fairness is concerned.
+    pub fn salt(&self) -> u64 {
+        self.salt
+    }
+
+    /// Whether there is nothing to compute.
+    pub fn is_done(&self) -> bool {
+        self.max_tokens == 0 && !self.reports_prompt()
+    }
+
+    /// Whether the reader is gone.
+    pub fn is_cancelled(&self) -> bool {
+        self.output.is_closed()
+    }
+
+    fn generated(&self) -> usize {
+        self.tokens.len() - self.prompt
+    }
+
+    fn reports_prompt(&self) -> bool {
+        self.prompt_logprobs && self.reported < self.prompt
+    }
+
+    /// What the reader allows; `None` when it has read nothing for `timeout`.
+    pub fn readiness(&mut self, now: Instant, timeout: Duration) -> Option<Readiness> {
+        // While the prompt is reported a row gives an output, the first row gives two and the last one a token more.
+        let overhead = if self.reports_prompt() { 2 } else { 0 };
+        let room = self.output.room(overhead + 1);
+        if room.free > overhead {
+            self.stall = None;
+            let most = if overhead > 0 { REPORTED_ROWS.min(room.free - overhead) } else { usize::MAX };
+            return Some(Readiness::Rows(most));
+        }
+        let stall = match self.stall {
+            Some(stall) if stall.taken == room.taken => stall,
+            _ => *self.stall.insert(Stall { since: now, taken: room.taken }),
+        };
+        let stalled = now.saturating_duration_since(stall.since);
+        if stalled >= timeout {
+            None
+        } else if stalled >= PATIENCE {
+            Some(Readiness::Yielding)
+        } else {
+            Some(Readiness::Stalled)
+        }
+    }
+
+    /// When [`readiness`](Self::readiness) changes though nothing happens: with the reader stalled, at the end of its time,
+    /// or of our patience.
+    pub fn deadline(&self, now: Instant, timeout: Duration) -> Option<Instant> {
+        let since = self.stall?.since;
+        [since.checked_add(PATIENCE), since.checked_add(timeout)].into_iter().flatten().filter(|&at| at > now).min()
+    }
+
+    /// The rows whose logits are needed.
+    pub fn wanted(&self, planned: &Planned) -> Logits {
+        if self.reports_prompt() {
+            Logits::All
+        } else if planned.position + planned.rows == self.tokens.len() {
+            Logits::Last
+        } else {
+            Logits::None
+        }
+    }
+
+    /// Takes the wanted rows' logits, `[wanted rows, vocabulary]`: reports the prompt, chooses the next token, sends what is
+    /// new. May panic where a constraint does; the sequence is then to be thrown away.
+    pub fn commit(
+        &mut self,
+        planned: &Planned,
+        logits: &[f32],
+        vocabulary: usize,
+        token_limit: usize,
+        tools: &mut Tools,
+    ) -> Result<Committed, BadLogits> {
+        if self.reports_prompt() {
+            self.report_prompt(planned, logits, vocabulary, tools)?;
+        }
+        if planned.position + planned.rows < self.tokens.len() {
+            return Ok(Committed { chosen: false, finish: None });
+        }
+        if self.generated() >= self.max_tokens {
+            return Ok(Committed { chosen: false, finish: Some(Finish::MaxTokens) });
+        }
+        let token = self.choose(&logits[logits.len() - vocabulary..], tools)?;
+        let id = token.id;
+        self.tokens.push(id);
+        self.penalties.count(id);
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(id);
+        }
+        self.output.send(Output::Token(token));
+        let finish = if self.end_tokens.contains(&id) {
+            Some(Finish::EndToken)
+        } else if self.generated() >= self.max_tokens {
+            Some(Finish::MaxTokens)
+        } else if self.tokens.len() >= token_limit {
+            Some(Finish::ContextFull)
+        } else {
+            None
+        };
+        Ok(Committed { chosen: true, finish })
+    }
+
+    /// Each row's logits are about the token after it. Rows that were reported before a preemption are passed over.
+    fn report_prompt(
+        &mut self,
+        planned: &Planned,
+        logits: &[f32],
+        vocabulary: usize,
+        tools: &mut Tools,
+    ) -> Result<(), BadLogits> {
+        if self.reported == 0 {
+            self.reported = 1;
+            self.output.send(Output::Prompt(Token { id: self.tokens[0], logprob: None, top: Vec::new() }));
+        }
+        for (row, logits) in logits.chunks_exact(vocabulary).enumerate() {
+            let next = planned.position + row + 1;
+            if next == self.reported && next < self.prompt {
+                let token = tools.logprobs.token(logits, self.tokens[next], self.logprobs.unwrap_or(0))?;
+                self.reported += 1;
+                self.output.send(Output::Prompt(token));
+            }
+        }
+        Ok(())
+    }
+
+    fn choose(&mut self, logits: &[f32], tools: &mut Tools) -> Result<Token, BadLogits> {
+        let Tools { sampler, logprobs, allowed } = tools;
+        let allowed = match &mut self.constraint {
+            Some(constraint) => {
+                allowed.clear();
+                allowed.resize(logits.len().div_ceil(64), 0);
+                constraint.mask(allowed);
+                Some(&allowed[..])
+            }
+            None => None,
+        };
+        let choice = Choice {
+            sampling: &self.sampling,
+            penalties: &self.penalties,
+            allowed,
+            deferred: if self.generated() < self.min_tokens { &self.end_tokens } else { &[] },
+            index: self.generated() as u64,
+        };
+        let id = sampler.choose(logits, &choice)?;
+        match self.logprobs {
+            Some(top) => logprobs.token(logits, id, top),
+            None => Ok(Token { id, logprob: None, top: Vec::new() }),
+        }
+    }
+
+    /// Tells the reader that this was all.
+    pub fn finish(self, finish: Finish) {
+        self.output.finish(finish);
+    }
+}
