@@ -1,0 +1,131 @@
+//! Grouped-query attention with rotary positions (arXiv 2305.13245), over the paged KV cache.
+
+use kernels::{
+    attention::{self, Shape},
+    elementwise,
+    kv::LayerKv,
+    matrix::{self, Matrix},
+    rope::{self, Pairing},
+};
+
+use super::{Norm, Step};
+use crate::{
+    Error,
+    config::ModelConfig,
+    loader::{Loader, Name},
+};
+
+const QUERY: Name = Name::new("attn_q", "self_attn.q_proj");
+const KEY: Name = Name::new("attn_k", "self_attn.k_proj");
+const VALUE: Name = Name::new("attn_v", "self_attn.v_proj");
+const OUTPUT: Name = Name::new("attn_output", "self_attn.o_proj");
+const QUERY_NORM: Name = Name::new("attn_q_norm", "self_attn.q_norm");
+const KEY_NORM: Name = Name::new("attn_k_norm", "self_attn.k_norm");
+
+/// What an architecture's attention has beside its four matrices.
+pub(crate) struct AttentionOptions {
+    /// Biases of the four.
+    pub(crate) bias: Bias,
+    /// A norm over each query and key head, before the rotation.
+    pub(crate) head_norms: bool,
+}
+
+/// Whether matrices have biases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bias {
+    /// Where the checkpoint has them.
+    WhereStored,
+    /// Query, key and value must have them.
+    QueryKeyValue,
+}
+
+/// One layer's attention.
+pub(crate) struct Attention {
+    query: Projection,
+    key: Projection,
+    value: Projection,
+    output: Projection,
+    head_norms: Option<(Norm, Norm)>,
+    shape: Shape,
+    rope: usize,
+    pairing: Pairing,
+}
+
+/// A matrix and the bias of its rows.
+struct Projection {
+    weight: Matrix,
+    bias: Option<Vec<f32>>,
+}
+
+impl Attention {
+    /// Takes one layer's tensors.
+    pub(crate) fn load(
+        loader: &Loader<'_>,
+        config: &ModelConfig,
+        layer: usize,
+        options: &AttentionOptions,
+    ) -> Result<Self, Error> {
+        let (wide, narrow) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let projection = |name, rows, columns, bias_needed| {
+            let weight = loader.layer_matrix(layer, name, rows, columns)?;
+            let bias = match loader.layer_bias(layer, name, rows)? {
+                None if bias_needed => return Err(loader.lacks_layer_bias(layer, name, rows)),
+                bias => bias,
+            };
+            Ok(Projection { weight, bias })
+        };
+        let bias_needed = options.bias == Bias::QueryKeyValue;
+        let head_norm = |name| Norm::of_layer(loader, config, layer, name, config.head_dim);
+        let layer_config = config.layers[layer];
+        Ok(Self {
+            query: projection(QUERY, wide, config.hidden, bias_needed)?,
+            key: projection(KEY, narrow, config.hidden, bias_needed)?,
+            value: projection(VALUE, narrow, config.hidden, bias_needed)?,
+            output: projection(OUTPUT, config.hidden, wide, false)?,
+            head_norms: if options.head_norms { Some((head_norm(QUERY_NORM)?, head_norm(KEY_NORM)?)) } else { None },
+            shape: config.attention_shape(layer_config),
+            rope: layer_config.rope,
+            pairing: config.pairing,
+        })
+    }
+
+    /// `scratch.rows = attention(scratch.rows)`; stores the rows' keys and values in `kv`.
+    pub(crate) fn apply(&self, step: &mut Step<'_>, kv: &mut LayerKv) {
+        let (pool, rows) = (step.pool, step.rows());
+        let (shape, scratch) = (&self.shape, &mut *step.scratch);
+        let (wide, narrow) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        let hidden = self.output.weight.rows();
+        let query = scratch.query.of_length(rows * wide);
+        let key = scratch.key.of_length(rows * narrow);
+        let value = scratch.value.of_length(rows * narrow);
+
+        scratch.activations.set(pool, rows, hidden, scratch.rows.of_length(rows * hidden));
+        matrix::multiply(
+            pool,
+            &scratch.activations,
+            &mut [(&self.query.weight, &mut *query), (&self.key.weight, &mut *key), (&self.value.weight, &mut *value)],
+        );
+        for (projection, out) in [(&self.query, &mut *query), (&self.key, &mut *key), (&self.value, &mut *value)] {
+            if let Some(bias) = &projection.bias {
+                elementwise::add_bias(pool, out, bias);
+            }
+        }
+        if let Some((query_norm, key_norm)) = &self.head_norms {
+            query_norm.apply_in_place(pool, query);
+            key_norm.apply_in_place(pool, key);
+        }
+        let table = &step.tables[self.rope];
+        rope::rotate(pool, table, self.pairing, shape.heads, shape.head_dim, step.positions, query);
+        rope::rotate(pool, table, self.pairing, shape.kv_heads, shape.head_dim, step.positions, key);
+
+        let attended = scratch.attended.of_length(rows * wide);
+        attention::attend(pool, shape, step.spans, query, key, value, kv, attended);
+
+        scratch.activations.set(pool, rows, wide, attended);
+        let out = scratch.rows.of_length(rows * hidden);
+        matrix::multiply(pool, &scratch.activations, &mut [(&self.output.weight, &mut *out)]);
+        if let Some(bias) = &self.output.bias {
+            elementwise::add_bias(pool, out, bias);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The layer of most decoders: `x += attention(norm(x)); x += mlp(norm(x))`.
+
+use kernels::kv::LayerKv;
+
+use super::{Attention, AttentionOptions, GatedMlp, Norm, Step};
+use crate::{
+    Error,
+    config::ModelConfig,
+    decoder::Layer,
+    loader::{Loader, Name},
+};
+
+const ATTENTION_NORM: Name = Name::new("attn_norm", "input_layernorm");
+const MLP_NORM: Name = Name::new("ffn_norm", "post_attention_layernorm");
+
+/// A norm before each of the two parts.
+pub(crate) struct PreNormLayer {
+    attention_norm: Norm,
+    attention: Attention,
+    mlp_norm: Norm,
+    mlp: GatedMlp,
+}
+
+impl PreNormLayer {
+    /// Takes one layer's tensors.
+    pub(crate) fn load(
+        loader: &Loader<'_>,
+        config: &ModelConfig,
+        layer: usize,
+        options: &AttentionOptions,
+    ) -> Result<Box<dyn Layer>, Error> {
+        Ok(Box::new(Self {
+            attention_norm: Norm::of_layer(loader, config, layer, ATTENTION_NORM, config.hidden)?,
+            attention: Attention::load(loader, config, layer, options)?,
+            mlp_norm: Norm::of_layer(loader, config, layer, MLP_NORM, config.hidden)?,
+            mlp: GatedMlp::load(loader, config, layer)?,
+        }))
+    }
+}
+
+impl Layer for PreNormLayer {
+    fn apply(&self, step: &mut Step<'_>, kv: &mut LayerKv) {
+        step.read_residual(&self.attention_norm);
+        self.attention.apply(step, kv);
+        step.add_to_residual();
+        step.read_residual(&self.mlp_norm);
+        self.mlp.apply(step);
+        step.add_to_residual();
+    }
+}
