@@ -1,0 +1,279 @@
+//! One task: some rows of a sequence, the query heads of one group, and the positions that they see.
+
+use std::cell::RefCell;
+
+use super::{
+    PART,
+    plan::{Batch, Unit},
+    tile::{MOST_QUERIES, Range, Tile},
+};
+use crate::{
+    disjoint::Disjoint,
+    kv::{BLOCK_LEN, Cell, Planes},
+    math::{Kernel, Lanes, VECTOR, Vector, exp},
+};
+
+/// What all tasks of a call share.
+pub(super) struct Context<'a, C> {
+    pub(super) batch: &'a Batch<'a>,
+    pub(super) planes: &'a Planes<C>,
+    pub(super) out: &'a Disjoint<'a, f32>,
+}
+
+/// All parts of a unit, and its output.
+pub(super) struct Whole<'a, C> {
+    pub(super) all: &'a Context<'a, C>,
+    pub(super) unit: &'a Unit,
+    pub(super) kv_head: usize,
+}
+
+/// One part of a unit, to records.
+pub(super) struct OnePart<'a, C> {
+    pub(super) all: &'a Context<'a, C>,
+    pub(super) unit: &'a Unit,
+    pub(super) kv_head: usize,
+    pub(super) part: usize,
+    /// `[query][record]`.
+    pub(super) records: &'a mut [Vector],
+}
+
+/// The records of all parts of a unit, to its output.
+pub(super) struct Fold<'a, C> {
+    pub(super) all: &'a Context<'a, C>,
+    pub(super) unit: &'a Unit,
+    pub(super) kv_head: usize,
+    /// `[part][one]`.
+    pub(super) records: &'a mut [Vector],
+    /// Vectors of a part.
+    pub(super) one: usize,
+}
+
+/// Memory that a thread keeps from task to task.
+#[derive(Default)]
+struct Kept {
+    /// Scaled queries, `[tile][dimension][query of the tile]`.
+    queries: Vec<f32>,
+    /// Scores, then weights, of one tile and part: `[block][query]`.
+    scores: Vec<Vector>,
+    /// Records of one part: `[query][record]`.
+    part: Vec<Vector>,
+    /// Records of all parts so far.
+    total: Vec<Vector>,
+}
+
+thread_local! {
+    static KEPT: RefCell<Kept> = RefCell::default();
+}
+
+impl<C: Cell> Kernel for Whole<'_, C> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let mut kept = KEPT.take();
+        let record = self.all.record();
+        let len = self.all.queries(self.unit) * record;
+        let Kept { queries, scores, part, total } = &mut kept;
+        self.all.pack_queries(self.unit, self.kv_head, queries);
+        grow(part, len);
+        grow(total, len);
+        total[..len].fill(Vector::ZERO);
+        let (first, last) = self.unit.parts(self.all.batch.shape);
+        for index in first..=last {
+            self.all.part(l, self.unit, self.kv_head, index, queries, scores, &mut part[..len]);
+            for (total, part) in total[..len].chunks_exact_mut(record).zip(part.chunks_exact(record)) {
+                fold(l, total, part);
+            }
+        }
+        self.all.write(l, self.unit, self.kv_head, &total[..len]);
+        KEPT.set(kept);
+    }
+}
+
+impl<C: Cell> Kernel for OnePart<'_, C> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let mut kept = KEPT.take();
+        let len = self.all.queries(self.unit) * self.all.record();
+        self.all.pack_queries(self.unit, self.kv_head, &mut kept.queries);
+        let Kept { queries, scores, .. } = &mut kept;
+        self.all.part(l, self.unit, self.kv_head, self.part, queries, scores, &mut self.records[..len]);
+        KEPT.set(kept);
+    }
+}
+
+impl<C: Cell> Kernel for Fold<'_, C> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let record = self.all.record();
+        let len = self.all.queries(self.unit) * record;
+        let (total, parts) = self.records.split_at_mut(self.one);
+        for part in parts.chunks_exact(self.one) {
+            for (total, part) in total[..len].chunks_exact_mut(record).zip(part.chunks_exact(record)) {
+                fold(l, total, part);
+            }
+        }
+        self.all.write(l, self.unit, self.kv_head, &total[..len]);
+    }
+}
+
+impl<C: Cell> Context<'_, C> {
+    /// Vectors of a record: one for (greatest score, sum of weights), then the weighted sum of values, padded.
+    #[inline(always)]
+    fn record(&self) -> usize {
+        1 + self.batch.shape.head_dim.div_ceil(VECTOR)
+    }
+
+    #[inline(always)]
+    fn queries(&self, unit: &Unit) -> usize {
+        unit.rows * self.batch.shape.group()
+    }
+
+    /// Where the elements of a query lie in q and the output. Queries of a unit count by row, then by head of the group.
+    #[inline(always)]
+    fn place(&self, unit: &Unit, kv_head: usize, query: usize) -> std::ops::Range<usize> {
+        let shape = self.batch.shape;
+        let group = shape.group();
+        let head = (unit.row + query / group) * shape.heads + kv_head * group + query % group;
+        head * shape.head_dim..(head + 1) * shape.head_dim
+    }
+
+    #[inline(always)]
+    fn pack_queries(&self, unit: &Unit, kv_head: usize, packed: &mut Vec<f32>) {
+        let queries = self.queries(unit);
+        let dim = self.batch.shape.head_dim;
+        grow(packed, queries * dim);
+        for (start, count) in tiles(queries) {
+            let tile = &mut packed[start * dim..(start + count) * dim];
+            for i in 0..count {
+                let query = &self.batch.q[self.place(unit, kv_head, start + i)];
+                for (to, &x) in tile[i..].iter_mut().step_by(count).zip(query) {
+                    *to = x * self.batch.shape.scale;
+                }
+            }
+        }
+    }
+
+    /// Records of one part for all queries of the unit.
+    #[expect(clippy::too_many_arguments, reason = "where, and three pieces of memory")]
+    #[inline(always)]
+    fn part<L: Lanes>(
+        &self,
+        l: L,
+        unit: &Unit,
+        kv_head: usize,
+        part: usize,
+        queries: &[f32],
+        scores: &mut Vec<Vector>,
+        records: &mut [Vector],
+    ) {
+        let shape = self.batch.shape;
+        let dim = shape.head_dim;
+        grow(scores, MOST_QUERIES * (PART / BLOCK_LEN));
+        let record = self.record();
+        let group = shape.group();
+        for (start, count) in tiles(self.queries(unit)) {
+            // The rows of the tile's first and last query.
+            let (row, last_row) = (start / group, (start + count - 1) / group);
+            let seen = Range {
+                start: shape.first_visible(unit.position + row).max(part * PART),
+                end: (unit.position + last_row + 1).min((part + 1) * PART),
+            };
+            let records = &mut records[start * record..(start + count) * record];
+            records.fill(Vector::ZERO);
+            if seen.start >= seen.end {
+                continue;
+            }
+            let mut visible = [Range { start: 0, end: 0 }; MOST_QUERIES];
+            for (i, range) in visible[..count].iter_mut().enumerate() {
+                let position = unit.position + (start + i) / group;
+                *range =
+                    Range { start: shape.first_visible(position).max(seen.start), end: (position + 1).min(seen.end) };
+            }
+            let tile = Tile {
+                planes: self.planes,
+                blocks: self.batch.spans[unit.span].blocks,
+                kv_head,
+                dim,
+                softcap: shape.softcap,
+                seen,
+            };
+            let queries = &queries[start * dim..(start + count) * dim];
+            tile.run(l, queries, &visible[..count], scores, records);
+        }
+    }
+
+    /// Divides the sums of values by the sums of weights.
+    #[inline(always)]
+    fn write<L: Lanes>(&self, l: L, unit: &Unit, kv_head: usize, records: &[Vector]) {
+        for (query, record) in records.chunks_exact(self.record()).enumerate() {
+            // SAFETY: a row is in one unit, a head in one group, and this is the only task of the two that writes.
+            let out = unsafe { self.out.slice(self.place(unit, kv_head, query)) };
+            let sum = l.splat(record[0].0[1]);
+            for (out, value) in out.chunks_mut(VECTOR).zip(&record[1..]) {
+                let value = l.div(l.load(&value.0), sum);
+                match out.first_chunk_mut() {
+                    Some(out) => l.store(value, out),
+                    None => {
+                        let mut padded = [0.0; VECTOR];
+                        l.store(value, &mut padded);
+                        out.copy_from_slice(&padded[..out.len()]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// (first query, queries) of the tiles that `queries` are divided into, as evenly as may be.
+#[inline(always)]
+fn tiles(queries: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = queries.div_ceil(MOST_QUERIES);
+    (0..tiles).map(move |tile| {
+        let start = tile * queries / tiles;
+        (start, (tile + 1) * queries / tiles - start)
+    })
+}
+
+/// total += part, both scaled to the greater of their greatest scores. A sum of 0 says that a record is empty.
+#[inline(always)]
+fn fold<L: Lanes>(l: L, total: &mut [Vector], part: &[Vector]) {
+    let [part_max, part_sum, ..] = part[0].0;
+    let [total_max, total_sum, ..] = total[0].0;
+    if part_sum == 0.0 {
+        return;
+    }
+    if total_sum == 0.0 {
+        total.copy_from_slice(part);
+        return;
+    }
+    let max = if part_max > total_max { part_max } else { total_max };
+    let mut factors = [0.0; VECTOR];
+    factors[0] = total_max - max;
+    factors[1] = part_max - max;
+    l.store(exp(l, l.load(&factors)), &mut factors);
+    let [total_factor, part_factor, ..] = factors;
+    total[0].0[0] = max;
+    total[0].0[1] = part_sum.mul_add(part_factor, total_sum * total_factor);
+    let (total_factor, part_factor) = (l.splat(total_factor), l.splat(part_factor));
+    for (total, part) in total[1..].iter_mut().zip(&part[1..]) {
+        let sum = l.fma(l.load(&part.0), part_factor, l.mul(l.load(&total.0), total_factor));
+        l.store(sum, &mut total.0);
+    }
+}
+
+trait Empty: Clone {
+    const EMPTY: Self;
+}
+
+impl Empty for f32 {
+    const EMPTY: Self = 0.0;
+}
+
+impl Empty for Vector {
+    const EMPTY: Self = Self::ZERO;
+}
+
+fn grow<T: Empty>(memory: &mut Vec<T>, len: usize) {
+    if memory.len() < len {
+        memory.resize(len, T::EMPTY);
+    }
+}
