@@ -7,11 +7,12 @@ use super::vectors::{Tile, Vectors, Weights};
 /// See the module.
 pub(super) struct Avx2;
 
-/// A tile of `M` rows, with the instruction set enabled.
+/// A tile of `M` rows, with the instruction set enabled; how many those are.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn tile<W: Weights, const M: usize>(weights: W, tile: &Tile) {
+unsafe fn tile<W: Weights, const M: usize>(weights: W, at: &Tile) -> usize {
     // SAFETY: as promised by the caller.
-    unsafe { weights.tile::<Avx2, M>(tile) }
+    unsafe { weights.tile::<Avx2, M>(at) }
+    M
 }
 
 /// The same sum, of which the optimiser knows nothing. It would otherwise regroup the additions of a whole group, and
@@ -28,20 +29,19 @@ impl Vectors for Avx2 {
     type Ints = [__m256i; 2];
     type Floats = [__m256; 2];
 
+    const SLOW_SUMS: bool = false;
+
     // Four rows take 8 of the 16 registers for their integer sums.
     unsafe fn panels<W: Weights>(weights: W, mut at: Tile, mut rows: usize) {
         // SAFETY: as promised by the caller; a tile below is only made of rows that are there.
         unsafe {
-            while rows >= 4 {
-                tile::<W, 4>(weights, &at);
-                (at, rows) = (at.below(4), rows - 4);
-            }
-            if rows >= 2 {
-                tile::<W, 2>(weights, &at);
-                (at, rows) = (at.below(2), rows - 2);
-            }
-            if rows == 1 {
-                tile::<W, 1>(weights, &at);
+            while rows > 0 {
+                let done = match rows {
+                    4.. => tile::<W, 4>(weights, &at),
+                    2.. => tile::<W, 2>(weights, &at),
+                    _ => tile::<W, 1>(weights, &at),
+                };
+                (at, rows) = (at.below(done), rows - done);
             }
         }
     }

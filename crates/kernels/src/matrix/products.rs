@@ -1,11 +1,10 @@
 //! Products of one set of activations with several matrices: how the work is divided, and who does it.
 
+#[cfg(any(test, target_arch = "x86_64"))]
+use super::vectors::{self, Tile, Vectors};
 use super::{Matrix, activations::Activations, layout::PANEL, scalar};
 #[cfg(target_arch = "x86_64")]
-use super::{
-    avx2::Avx2,
-    vectors::{self, Tile, Vectors},
-};
+use super::{avx2::Avx2, avx512::Avx512};
 use crate::{Level, Pool, disjoint::Disjoint};
 
 /// Matrices that one job multiplies; more are done in several jobs.
@@ -32,12 +31,40 @@ pub fn multiply(pool: &Pool, activations: &Activations, products: &mut [(&Matrix
         assert_eq!(columns, activations.columns, "a matrix [{rows}, {columns}] was given activations of other columns");
         assert_eq!(out.len(), activations.m * rows, "the product of {} rows with [{rows}, {columns}]", activations.m);
     }
+    // SAFETY: the pool's level is one that this CPU has.
+    unsafe { multiply_by(computation(pool.level()), pool, activations, products) }
+}
+
+/// [`multiply`] by a given computation.
+///
+/// # Safety
+/// The shapes fit, and the CPU can run it.
+pub(super) unsafe fn multiply_by(
+    compute: Computation,
+    pool: &Pool,
+    activations: &Activations,
+    products: &mut [(&Matrix, &mut [f32])],
+) {
     for products in products.chunks_mut(MOST_AT_ONCE) {
-        multiply_at_once(pool, activations, products);
+        // SAFETY: as promised by the caller.
+        unsafe { multiply_at_once(compute, pool, activations, products) }
     }
 }
 
-fn multiply_at_once(pool: &Pool, activations: &Activations, products: &mut [(&Matrix, &mut [f32])]) {
+/// Computes a part of a product.
+///
+/// # Safety
+/// The shapes fit, the CPU has the instruction set, and no call for an overlapping part runs at the same time.
+pub(super) type Computation = unsafe fn(&Product<'_>, &Activations, &Part);
+
+/// # Safety
+/// As [`multiply_by`].
+unsafe fn multiply_at_once(
+    compute: Computation,
+    pool: &Pool,
+    activations: &Activations,
+    products: &mut [(&Matrix, &mut [f32])],
+) {
     let mut parts: [Option<Product<'_>>; MOST_AT_ONCE] = Default::default();
     let division = Division::new(pool.threads(), activations, products);
     let mut tasks = 0;
@@ -45,25 +72,24 @@ fn multiply_at_once(pool: &Pool, activations: &Activations, products: &mut [(&Ma
         *part = Some(Product { matrix, out: Disjoint::new(out), first_task: tasks });
         tasks += division.tasks(matrix);
     }
-    let level = pool.level();
     pool.run(tasks, &|task| {
         let product = parts.iter().flatten().rfind(|product| product.first_task <= task);
         let product = product.expect("the first product begins at task 0");
         let part = division.part(product.matrix, task - product.first_task, activations.m);
-        // SAFETY: the parts of a product do not overlap, and the pool's level is one that this CPU has.
-        unsafe { product.compute(level, activations, &part) };
+        // SAFETY: the parts of a product do not overlap; the rest is promised by the caller.
+        unsafe { compute(product, activations, &part) };
     });
 }
 
 /// A matrix and where its product goes.
-struct Product<'a> {
+pub(super) struct Product<'a> {
     matrix: &'a Matrix,
     out: Disjoint<'a, f32>,
     first_task: usize,
 }
 
 /// What one task computes: panels of the matrix, rows of the activations.
-struct Part {
+pub(super) struct Part {
     panels: std::ops::Range<usize>,
     rows: std::ops::Range<usize>,
 }
@@ -105,65 +131,63 @@ impl Division {
     }
 }
 
-impl Product<'_> {
-    /// # Safety
-    /// No other call for an overlapping part runs at the same time, and the CPU has `level`.
-    unsafe fn compute(&self, level: Level, activations: &Activations, part: &Part) {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            match level {
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => self.compute_with::<Avx2>(activations, part),
-                _ => self.compute_plain(activations, part),
+/// How a level computes.
+fn computation(level: Level) -> Computation {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => with_vectors::<Avx2>,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => with_vectors::<Avx512<false>>,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => with_vectors::<Avx512<true>>,
+        _ => plain,
+    }
+}
+
+/// # Safety
+/// As [`Computation`].
+unsafe fn plain(product: &Product<'_>, activations: &Activations, part: &Part) {
+    let Matrix { layout, bytes } = product.matrix;
+    for panel in part.panels.clone() {
+        let numbers = &bytes[panel * layout.panel_bytes..][..layout.panel_bytes];
+        let lanes = PANEL.min(layout.rows - panel * PANEL);
+        for m in part.rows.clone() {
+            let start = m * layout.rows + panel * PANEL;
+            // SAFETY: these outputs belong to this part alone.
+            let out = unsafe { product.out.slice(start..start + lanes) };
+            for (lane, out) in out.iter_mut().enumerate() {
+                *out = scalar::dot(layout, numbers, lane, activations, m);
             }
         }
     }
+}
 
-    /// # Safety
-    /// No other call for an overlapping part runs at the same time.
-    unsafe fn compute_plain(&self, activations: &Activations, part: &Part) {
-        let Matrix { layout, bytes } = self.matrix;
-        for panel in part.panels.clone() {
-            let numbers = &bytes[panel * layout.panel_bytes..][..layout.panel_bytes];
-            let lanes = PANEL.min(layout.rows - panel * PANEL);
-            for m in part.rows.clone() {
-                let start = m * layout.rows + panel * PANEL;
-                // SAFETY: these outputs belong to this part alone.
-                let out = unsafe { self.out.slice(start..start + lanes) };
-                for (lane, out) in out.iter_mut().enumerate() {
-                    *out = scalar::dot(layout, numbers, lane, activations, m);
-                }
-            }
-        }
-    }
-
-    /// # Safety
-    /// No other call for an overlapping part runs at the same time, and the CPU has the instruction set.
-    #[cfg(target_arch = "x86_64")]
-    unsafe fn compute_with<V: Vectors>(&self, activations: &Activations, part: &Part) {
-        let Matrix { layout, bytes } = self.matrix;
-        let groups = layout.groups();
-        let (padded_columns, group_count) = (activations.padded_columns(), groups.map_or(0, |groups| groups.count));
-        let terms = activations.terms(groups.map_or(0, |groups| groups.length));
-        let first_row = part.panels.start * PANEL;
-        let tile = Tile {
-            weights: bytes[part.panels.start * layout.panel_bytes..part.panels.end * layout.panel_bytes].as_ptr(),
-            panels: part.panels.len(),
-            panel_bytes: layout.panel_bytes,
-            columns: layout.columns,
-            padded_columns,
-            values: activations.values[part.rows.start * layout.columns..].as_ptr(),
-            codes: activations.codes[part.rows.start * padded_columns..].as_ptr(),
-            terms: terms[part.rows.start * group_count..].as_ptr(),
-            groups: group_count,
-            // SAFETY: `multiply` checked that there are as many outputs as rows of activations times rows of weights.
-            out: unsafe { self.out.as_mut_ptr().add(part.rows.start * layout.rows + first_row) },
-            outs: layout.rows.min(part.panels.end * PANEL) - first_row,
-            out_stride: layout.rows,
-        };
-        // SAFETY: the tile is made of slices that reach, from where it begins, to the end of the part and further: that
-        // `activations` have `m` rows in each form is how `Activations::set` leaves them. Its outputs belong to it alone,
-        // and the instruction set is there, as promised by the caller.
-        unsafe { vectors::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
-    }
+/// # Safety
+/// As [`Computation`].
+#[cfg(any(test, target_arch = "x86_64"))]
+pub(super) unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activations, part: &Part) {
+    let Matrix { layout, bytes } = product.matrix;
+    let groups = layout.groups();
+    let (padded_columns, group_count) = (activations.padded_columns(), groups.map_or(0, |groups| groups.count));
+    let terms = activations.terms(groups.map_or(0, |groups| groups.length));
+    let first_row = part.panels.start * PANEL;
+    let tile = Tile {
+        weights: bytes[part.panels.start * layout.panel_bytes..part.panels.end * layout.panel_bytes].as_ptr(),
+        panels: part.panels.len(),
+        panel_bytes: layout.panel_bytes,
+        columns: layout.columns,
+        padded_columns,
+        values: activations.values[part.rows.start * layout.columns..].as_ptr(),
+        codes: activations.codes[part.rows.start * padded_columns..].as_ptr(),
+        terms: terms[part.rows.start * group_count..].as_ptr(),
+        groups: group_count,
+        // SAFETY: `multiply` checked that there are as many outputs as rows of activations times rows of weights.
+        out: unsafe { product.out.as_mut_ptr().add(part.rows.start * layout.rows + first_row) },
+        outs: layout.rows.min(part.panels.end * PANEL) - first_row,
+        out_stride: layout.rows,
+    };
+    // SAFETY: the tile is made of slices that reach, from where it begins, to the end of the part and further: that
+    // `activations` have `m` rows in each form is how `Activations::set` leaves them. Its outputs belong to it alone,
+    // and the instruction set is there, as promised by the caller.
+    unsafe { vectors::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
 }

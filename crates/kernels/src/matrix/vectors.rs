@@ -1,6 +1,7 @@
 //! The recipe on vectors: one body for all instruction sets, over the few operations in which they differ.
 
 use super::{
+    Format,
     activations::Terms,
     layout::{Groups, PANEL},
 };
@@ -15,6 +16,9 @@ pub(super) trait Vectors {
     type Ints: Copy;
     /// For each row an `f32`.
     type Floats: Copy;
+
+    /// Whether `add_products` takes so long that more sums than rows should be under way, and registers are plenty.
+    const SLOW_SUMS: bool;
 
     /// Cuts `rows` rows of activations into tiles as tall as the registers allow, and multiplies them.
     unsafe fn panels<W: Weights>(weights: W, tile: Tile, rows: usize);
@@ -82,21 +86,15 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// The tile that starts some rows of activations below.
-    ///
-    /// # Safety
-    /// There are so many rows below.
+    /// The tile that starts some rows of activations below. It may start after the last row, and is of no use then.
     #[inline(always)]
-    pub(super) unsafe fn below(self, rows: usize) -> Self {
-        // SAFETY: as promised by the caller.
-        unsafe {
-            Self {
-                values: self.values.add(rows * self.columns),
-                codes: self.codes.add(rows * self.padded_columns),
-                terms: self.terms.add(rows * self.groups),
-                out: self.out.add(rows * self.out_stride),
-                ..self
-            }
+    pub(super) fn below(self, rows: usize) -> Self {
+        Self {
+            values: self.values.wrapping_add(rows * self.columns),
+            codes: self.codes.wrapping_add(rows * self.padded_columns),
+            terms: self.terms.wrapping_add(rows * self.groups),
+            out: self.out.wrapping_add(rows * self.out_stride),
+            ..self
         }
     }
 
@@ -208,12 +206,10 @@ impl<C: Codes, const HAS_MIN: bool, const F16_SCALES: bool> Weights for Quantise
             // SAFETY: the tile has this panel.
             unsafe {
                 let weights = tile.weights.add(panel * tile.panel_bytes);
-                let sums = if M == 1 {
-                    Self::panel::<V, M, 4>(tile, weights)
-                } else if M == 2 {
-                    Self::panel::<V, M, 2>(tile, weights)
-                } else {
-                    Self::panel::<V, M, 1>(tile, weights)
+                let sums = match (M, V::SLOW_SUMS) {
+                    (1, _) | (2, true) => Self::panel::<V, M, 4>(tile, weights),
+                    (2, false) | (4, true) => Self::panel::<V, M, 2>(tile, weights),
+                    _ => Self::panel::<V, M, 1>(tile, weights),
                 };
                 for (m, sums) in sums.into_iter().enumerate() {
                     tile.store::<V>(panel, m, sums);
@@ -407,12 +403,12 @@ impl<F: Float> Weights for Floats<F> {
 ///
 /// # Safety
 /// The CPU has the instruction set of `V`; the tile's pointers are good for what it says about them, for so many rows.
-pub(super) unsafe fn multiply<V: Vectors>(format: super::Format, groups: Option<Groups>, tile: Tile, rows: usize) {
+pub(super) unsafe fn multiply<V: Vectors>(format: Format, groups: Option<Groups>, tile: Tile, rows: usize) {
     // SAFETY: as promised by the caller.
     unsafe {
         match (format, groups) {
-            (super::Format::F16, _) => V::panels(Floats(F16), tile, rows),
-            (super::Format::BF16, _) => V::panels(Floats(BF16), tile, rows),
+            (Format::F16, _) => V::panels(Floats(F16), tile, rows),
+            (Format::BF16, _) => V::panels(Floats(BF16), tile, rows),
             (_, None) => V::panels(Floats(F32), tile, rows),
             (_, Some(groups)) => match (groups.code_bits, groups.length) {
                 (4, 16) => quantised::<V, _>(Nibbles::<16>, groups, tile, rows),
