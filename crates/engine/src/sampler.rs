@@ -7,8 +7,8 @@ use crate::{
     Sampling,
     penalties::Penalties,
     random,
-    selection::{at_least, id, in_order, largest},
-    softmax::{BadLogits, CHUNK, exp, maximum, weights},
+    selection::{at_least, id, largest, last_within},
+    softmax::{BadLogits, CHUNK, exp, keep, maximum, weights},
 };
 
 /// What one choice depends on, beside the logits.
@@ -95,23 +95,19 @@ impl Sampler {
             scratch.clear();
             scratch.extend_from_slice(logits);
         }
-        weights(scratch, maximum, sampling.temperature, if nucleus { 0.0 } else { least }, sums);
-        let total: f64 = sums.iter().sum();
+        let temperature = sampling.temperature;
         if nucleus {
+            weights(scratch, maximum, temperature, 0.0, sums);
+            let total: f64 = sums.iter().sum();
             // Tokens below this weight sum to less than what top-p cuts off, so none of them can be in the nucleus.
             let negligible = (1.0 - f64::from(sampling.top_p)) * total / scratch.len() as f64;
             at_least(scratch, (negligible * 0.999) as f32, keys);
-            let mass = f64::from(sampling.top_p) * total;
-            let mut sum = 0.0;
-            candidates.clear();
-            in_order(keys, |key| {
-                let weight = f64::from(scratch[id(key) as usize]);
-                candidates.push(weight);
-                sum += weight;
-                sum >= mass
-            });
-            return Ok(pick(keys, candidates, least, number));
+            let last = id(last_within(keys, f64::from(sampling.top_p) * total));
+            keep(scratch, last, least, sums);
+        } else {
+            weights(scratch, maximum, temperature, least, sums);
         }
+        let total: f64 = sums.iter().sum();
         pick_from_all(scratch, sums, number * total).ok_or(BadLogits::NothingAllowed)
     }
 }

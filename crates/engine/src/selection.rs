@@ -42,26 +42,31 @@ pub(crate) fn at_least(logits: &[f32], least: f32, keys: &mut Vec<u64>) {
     keys.extend(logits.iter().enumerate().filter(|&(_, &logit)| logit >= least).map(|(id, &logit)| key(id, logit)));
 }
 
-/// Orders `keys`, largest first, as far as `enough` wants: it is called with each key in turn and says when to stop. Returns
-/// how many keys it saw; those are in order.
-pub(crate) fn in_order(keys: &mut [u64], mut enough: impl FnMut(u64) -> bool) -> usize {
-    let (mut sorted, mut batch) = (0, 512);
-    while sorted < keys.len() {
-        let rest = &mut keys[sorted..];
-        let size = batch.min(rest.len());
-        if size < rest.len() {
-            rest.select_nth_unstable_by(size - 1, |a, b| b.cmp(a));
+/// The logit in a key, for logits that are not negative: weights are not.
+fn weight(key: u64) -> f64 {
+    f64::from(f32::from_bits((key >> 32) as u32 & !(1 << 31)))
+}
+
+/// Of keys of weights: the last one, taken from the largest on, that it takes for the weights to sum to `mass`. The smallest
+/// key when all of them do not. Halves what is left again and again, as quickselect does, so nothing is sorted.
+///
+/// # Panics
+///
+/// Without keys.
+pub(crate) fn last_within(keys: &mut [u64], mut mass: f64) -> u64 {
+    let mut rest = keys;
+    while rest.len() > 1 {
+        let half = rest.len() / 2;
+        rest.select_nth_unstable_by(half, |a, b| b.cmp(a));
+        let sum: f64 = rest[..half].iter().copied().map(weight).sum();
+        if sum >= mass {
+            rest = &mut rest[..half];
+        } else {
+            mass -= sum;
+            rest = &mut rest[half..];
         }
-        rest[..size].sort_unstable_by(|a, b| b.cmp(a));
-        for (i, &key) in rest[..size].iter().enumerate() {
-            if enough(key) {
-                return sorted + i + 1;
-            }
-        }
-        sorted += size;
-        batch *= 4;
     }
-    sorted
+    rest[0]
 }
 
 #[cfg(test)]
@@ -90,11 +95,16 @@ mod tests {
             let all = sorted(&row);
             prop_assert_eq!(keys.iter().map(|&key| id(key)).collect::<Vec<_>>(), &all[..k.min(all.len())]);
 
-            at_least(&row, f32::MIN, &mut keys);
-            let mut seen = Vec::new();
-            let count = in_order(&mut keys, |key| { seen.push(id(key)); seen.len() == k + 1 });
-            prop_assert_eq!(&seen, &all[..(k + 1).min(all.len())]);
-            prop_assert_eq!(keys[..count].iter().map(|&key| id(key)).collect::<Vec<_>>(), seen);
+            // Weights with few distinct values, whose sums are exact in any order.
+            let weights: Vec<f32> = row.iter().map(|x| (x.max(-6.0) + 6.0).round() / 4.0).collect();
+            at_least(&weights, 0.25, &mut keys);
+            let all: Vec<u32> = sorted(&weights).into_iter().filter(|&id| weights[id as usize] >= 0.25).collect();
+            prop_assert_eq!(keys.len(), all.len());
+            let mut sum = 0.0;
+            let within = all.iter().take_while(|&&id| { sum += f64::from(weights[id as usize]); sum < k as f64 }).count();
+            if !all.is_empty() {
+                prop_assert_eq!(id(last_within(&mut keys, k as f64)), all[within.min(all.len() - 1)]);
+            }
         }
     }
 }

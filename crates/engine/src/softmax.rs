@@ -101,6 +101,21 @@ pub(crate) fn weights(logits: &mut [f32], maximum: f32, temperature: f32, least:
     }
 }
 
+/// Replaces by 0 each weight that comes after that of token `last`, in the order of weights and then ids, and each below
+/// `least`; `sums` becomes the sum of each [`CHUNK`].
+pub(crate) fn keep(weights: &mut [f32], last: u32, least: f32, sums: &mut Vec<f64>) {
+    let edge = weights[last as usize];
+    let mut ids = 0..;
+    sums.clear();
+    for chunk in weights.chunks_mut(CHUNK) {
+        for (weight, id) in chunk.iter_mut().zip(&mut ids) {
+            let kept = (*weight > edge || (*weight == edge && id <= last)) && *weight >= least;
+            *weight = if kept { *weight } else { 0.0 };
+        }
+        sums.push(sum(chunk));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +146,15 @@ mod tests {
             }
             assert_eq!(maximum(&vec![f32::NEG_INFINITY; n]), Err(BadLogits::NothingAllowed));
         }
+    }
+
+    #[test]
+    fn what_is_kept_ends_at_the_last_of_the_nucleus() {
+        let (mut row, mut sums) = (vec![0.5, 1.0, 0.25, 0.5, 0.5, 0.75], Vec::new());
+        keep(&mut row, 3, 0.0, &mut sums);
+        assert_eq!((&row[..], &sums[..]), (&[0.5, 1.0, 0.0, 0.5, 0.0, 0.75][..], &[2.75][..]));
+        keep(&mut row, 3, 0.6, &mut sums);
+        assert_eq!((&row[..], &sums[..]), (&[0.0, 1.0, 0.0, 0.0, 0.0, 0.75][..], &[1.75][..]));
     }
 
     #[test]

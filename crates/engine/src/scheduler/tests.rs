@@ -1,1 +1,231 @@
+use std::collections::{BTreeMap, BTreeSet};
 
+use proptest::prelude::*;
+
+use super::*;
+
+const ALL: Readiness = Readiness::Rows(usize::MAX);
+
+/// A sequence as the test knows it: what the scheduler says is checked against this.
+#[derive(Debug)]
+struct Twin {
+    salt: u64,
+    tokens: usize,
+    /// Tokens that it will have at its end.
+    last: usize,
+    computed: usize,
+    readiness: Readiness,
+    has_run: bool,
+}
+
+/// A scheduler, and a naive record of what it must have done.
+struct Check {
+    scheduler: Scheduler,
+    twins: BTreeMap<SequenceId, Twin>,
+    next: u64,
+    blocks: usize,
+    step_rows: usize,
+    max_sequences: usize,
+}
+
+impl Check {
+    fn new(blocks: usize, max_sequences: usize, step_rows: usize) -> Self {
+        let scheduler = Scheduler::new(blocks, max_sequences, step_rows);
+        Self { scheduler, twins: BTreeMap::new(), next: 0, blocks, step_rows, max_sequences }
+    }
+
+    fn add(&mut self, salt: u64, prompt: usize, output: usize) -> SequenceId {
+        let id = SequenceId(self.next);
+        self.next += 1;
+        self.scheduler.add(id, salt, prompt);
+        let twin = Twin { salt, tokens: prompt, last: prompt + output, computed: 0, readiness: ALL, has_run: false };
+        self.twins.insert(id, twin);
+        id
+    }
+
+    fn remove(&mut self, id: SequenceId) {
+        self.twins.remove(&id);
+        self.scheduler.remove(id);
+    }
+
+    fn set(&mut self, id: SequenceId, readiness: Readiness) {
+        self.scheduler.set_readiness(id, readiness);
+        self.twins.get_mut(&id).expect("a live sequence").readiness = readiness;
+    }
+
+    /// One step; the plan, after everything that must hold of it was checked.
+    fn step(&mut self) -> Vec<Planned> {
+        let plan = self.scheduler.schedule();
+        let mut held = BTreeSet::new();
+        let mut running = 0;
+        for (&id, twin) in &mut self.twins {
+            let blocks = self.scheduler.blocks(id);
+            running += usize::from(!blocks.is_empty());
+            for &block in blocks {
+                assert!((block as usize) < self.blocks && held.insert(block), "block {block} is held twice");
+            }
+            if blocks.is_empty() {
+                twin.computed = 0; // waits, or was preempted
+            }
+        }
+        assert_eq!(self.scheduler.blocks_used(), (held.len(), self.blocks));
+        assert_eq!(self.scheduler.running(), running);
+        assert!(running <= self.max_sequences && self.scheduler.is_consistent());
+
+        let mut seen = BTreeSet::new();
+        let mut decodes = 0;
+        for planned in &plan {
+            assert!(seen.insert(planned.id), "one segment for a sequence");
+            let twin = &self.twins[&planned.id];
+            assert_eq!(planned.position, twin.computed);
+            assert!((1..=twin.tokens - twin.computed).contains(&planned.rows));
+            assert!(matches!(twin.readiness, Readiness::Rows(most) if planned.rows <= most));
+            assert!(self.scheduler.blocks(planned.id).len() * BLOCK_LEN >= planned.position + planned.rows);
+            decodes += usize::from(twin.tokens - twin.computed == 1);
+        }
+        let rows: usize = plan.iter().map(|planned| planned.rows).sum();
+        assert!(rows <= self.step_rows.max(decodes + 1), "{rows} rows, {decodes} of them decode");
+        for (id, twin) in &self.twins {
+            let decodes = twin.computed > 0 && twin.tokens - twin.computed == 1 && twin.readiness == ALL;
+            assert!(!decodes || seen.contains(id), "a running sequence was not decoded");
+        }
+        // First come, first served inside a salt.
+        for (id, twin) in &self.twins {
+            if twin.has_run || seen.contains(id) || twin.readiness != ALL {
+                continue;
+            }
+            let overtaken = self
+                .twins
+                .iter()
+                .find(|(other, o)| *other > id && o.salt == twin.salt && seen.contains(other) && !o.has_run);
+            assert!(overtaken.is_none(), "{id:?} was overtaken by {overtaken:?}");
+        }
+        for planned in &plan {
+            let twin = self.twins.get_mut(&planned.id).expect("planned sequences are live");
+            twin.has_run = true;
+            twin.computed += planned.rows;
+            let chosen = twin.computed == twin.tokens;
+            twin.tokens += usize::from(chosen);
+            self.scheduler.commit(planned, chosen);
+        }
+        plan
+    }
+
+    /// Removes the sequences that have all their tokens.
+    fn remove_finished(&mut self) -> Vec<SequenceId> {
+        let done: Vec<SequenceId> =
+            self.twins.iter().filter(|(_, twin)| twin.tokens >= twin.last).map(|(&id, _)| id).collect();
+        done.iter().for_each(|&id| self.remove(id));
+        done
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Add { salt: u64, prompt: usize, output: usize },
+    Remove(usize),
+    Ready(usize, Readiness),
+    Step,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (0_u64..4, 1_usize..60, 1_usize..60).prop_map(|(salt, prompt, output)| Op::Add { salt, prompt, output }),
+        1 => any::<usize>().prop_map(Op::Remove),
+        2 => (any::<usize>(), prop_oneof![
+            3 => Just(ALL), 1 => Just(Readiness::Rows(3)), 1 => Just(Readiness::Stalled), 1 => Just(Readiness::Yielding)
+        ]).prop_map(|(at, readiness)| Op::Ready(at, readiness)),
+        12 => Just(Op::Step),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_accounting_holds_and_everybody_finishes(
+        ops in prop::collection::vec(op(), 1..250),
+        // One sequence of 120 tokens needs 8.
+        blocks in 8_usize..30,
+        max_sequences in 1_usize..6,
+        step_rows in 1_usize..40,
+    ) {
+        let mut check = Check::new(blocks, max_sequences, step_rows);
+        for op in ops {
+            let pick = |twins: &BTreeMap<SequenceId, Twin>, at: usize| twins.keys().nth(at % twins.len().max(1)).copied();
+            match op {
+                Op::Add { salt, prompt, output } => { check.add(salt, prompt, output); }
+                Op::Remove(at) => if let Some(id) = pick(&check.twins, at) { check.remove(id) },
+                Op::Ready(at, readiness) => if let Some(id) = pick(&check.twins, at) { check.set(id, readiness) },
+                Op::Step => { check.step(); check.remove_finished(); }
+            }
+        }
+        let left: Vec<SequenceId> = check.twins.keys().copied().collect();
+        left.iter().for_each(|&id| check.set(id, ALL));
+        // Nobody starves: alone one after the other they would take this many rows, each preempted for every token at worst.
+        let bound: usize = check.twins.values().map(|twin| twin.last * twin.last).sum();
+        for _ in 0..=bound {
+            if check.twins.is_empty() { break; }
+            let plan = check.step();
+            prop_assert!(!plan.is_empty(), "something can always run");
+            check.remove_finished();
+        }
+        prop_assert!(check.twins.is_empty(), "{} sequences never finished", check.twins.len());
+        prop_assert_eq!(check.scheduler.blocks_used(), (0, blocks));
+    }
+}
+
+#[test]
+fn the_least_served_salt_goes_first() {
+    let mut check = Check::new(1000, 100, 32);
+    for _ in 0..20 {
+        check.add(1, 300, 5);
+    }
+    (0..5).for_each(|_| drop(check.step()));
+    let late = check.add(2, 300, 5);
+    let served_before = check.scheduler.turns.served(1);
+    // From now on the two salts get the same, though one has twenty times the work.
+    let mut rows = [0, 0];
+    while check.twins.get(&late).is_some_and(|twin| twin.tokens < 301) {
+        for planned in check.step() {
+            rows[(check.twins[&planned.id].salt - 1) as usize] += planned.rows;
+        }
+    }
+    assert!(served_before > 0 && rows[1] >= 300);
+    assert!(rows[0].abs_diff(rows[1]) <= 2 * 32, "{rows:?}");
+}
+
+#[test]
+fn the_newest_is_preempted_and_comes_back() {
+    // 6 blocks for two sequences that will need 5 each: when they run out, the younger pays.
+    let mut check = Check::new(6, 4, 100);
+    let old = check.add(0, 14, 60);
+    let young = check.add(0, 14, 60);
+    while check.scheduler.preemptions() == 0 {
+        check.step();
+        assert!(check.remove_finished().is_empty());
+    }
+    assert!(!check.scheduler.blocks(old).is_empty() && check.scheduler.blocks(young).is_empty());
+    let mut finished = Vec::new();
+    while finished.len() < 2 {
+        check.step();
+        finished.extend(check.remove_finished());
+    }
+    assert_eq!(finished, [old, young]);
+}
+
+#[test]
+fn a_large_prompt_in_turn_is_not_overtaken_for_ever() {
+    let mut check = Check::new(10, 8, 64);
+    for _ in 0..4 {
+        check.add(1, 16, 40);
+    }
+    check.step();
+    let large = check.add(2, 150, 2);
+    for _ in 0..400 {
+        check.add(1, 16, 40); // a steady stream of small ones
+        check.step();
+        if check.remove_finished().contains(&large) {
+            return;
+        }
+    }
+    panic!("the large prompt starved");
+}
