@@ -90,13 +90,14 @@ impl Harness {
     /// Steps and reads until the sequence ends; all that it gave.
     fn finish(&mut self, tokens: &mut Tokens) -> Vec<Output> {
         let mut outputs = Vec::new();
-        loop {
+        for _ in 0..100_000 {
             outputs.extend(read(tokens));
             if let Some(Output::Finished(_)) = outputs.last() {
                 return outputs;
             }
             self.step();
         }
+        panic!("100,000 steps did not bring the sequence to its end");
     }
 
     /// Every sequence is gone and so are their blocks.

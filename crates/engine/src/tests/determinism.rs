@@ -2,7 +2,12 @@
 
 use proptest::prelude::*;
 
-use crate::Constraint;
+use crate::{
+    Constraint,
+    penalties::Penalties,
+    sampler::{Choice, Sampler},
+    scripted::logits_after,
+};
 
 use super::*;
 
@@ -182,4 +187,51 @@ fn the_seed_makes_the_tokens() {
     };
     assert_eq!(ask(1), ask(1));
     assert_ne!(ask(1), ask(2));
+}
+
+#[test]
+fn the_nth_token_is_the_samplers_nth_draw_given_all_before_it() {
+    let sampling = Sampling {
+        temperature: 1.5,
+        repetition_penalty: 1.2,
+        presence_penalty: 0.4,
+        frequency_penalty: 0.9,
+        seed: 11,
+        ..Sampling::default()
+    };
+    let prompt = [7, 8, 9];
+    let outputs = alone(&Script::default(), SequenceRequest { sampling: sampling.clone(), ..request(&prompt, 60) });
+    let (mut sampler, mut all) = (Sampler::default(), prompt.to_vec());
+    for index in 0..60 {
+        let mut penalties = Penalties::new(&sampling, &prompt);
+        all[prompt.len()..].iter().for_each(|&id| penalties.count(id));
+        let choice = Choice { sampling: &sampling, penalties: &penalties, allowed: None, deferred: &[], index };
+        all.push(sampler.choose(&logits_after(97, &all), &choice).expect("scripted logits are finite"));
+    }
+    assert_eq!(ids(&outputs), all[prompt.len()..]);
+}
+
+#[test]
+fn a_prompt_whose_report_is_preempted_is_reported_once() {
+    // The older sequence grows into blocks that the younger one holds while its prompt is still being reported.
+    let script = Script { kv_blocks: 12, ..Script::default() };
+    let mut harness = Harness::new(script.clone(), Config { step_rows: 4, ..Config::default() });
+    let mut old = harness.submit(request(&[1], 150));
+    while harness.steps.snapshot().kv_blocks_used < 2 {
+        harness.step();
+    }
+    let reported = || SequenceRequest { prompt_logprobs: true, logprobs: Some(1), ..request(&[3; 120], 5) };
+    let mut young = harness.submit(reported());
+    let (mut outputs, mut first) = (Vec::new(), Vec::new());
+    while harness.steps.snapshot().preemptions == 0 {
+        harness.step();
+        outputs.extend(read(&mut young));
+        first.extend(read(&mut old));
+    }
+    assert!((1..120).contains(&outputs.len()), "{} positions were reported before the preemption", outputs.len());
+    first.extend(harness.finish(&mut old));
+    outputs.extend(harness.finish(&mut young));
+    assert_eq!(first, alone(&script, request(&[1], 150)));
+    assert_eq!(outputs, alone(&script, reported()));
+    harness.assert_idle();
 }
