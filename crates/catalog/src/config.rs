@@ -13,6 +13,9 @@ pub struct Config {
     pub limits: Limits,
     /// Commands that are tried, in order, as the user's `pip`; each is a program and its first arguments.
     pub pip: Vec<Vec<String>>,
+    /// URLs of the proxies that the environment names. The HTTP client finds them there by itself; here they are listed
+    /// because their addresses may be private, while those of downloads may not.
+    pub proxies: Vec<String>,
 }
 
 impl Config {
@@ -24,7 +27,22 @@ impl Config {
             hub: Hub::default(),
             limits: Limits::default(),
             pip: vec![command(&["python3", "-m", "pip"]), command(&["pip"]), command(&["pip3"])],
+            proxies: Vec::new(),
         }
+    }
+
+    /// The defaults, with what the usual environment variables say: `HF_ENDPOINT`, `HF_TOKEN`, and the proxies'. `variable`
+    /// looks one up; an empty value counts as none.
+    pub fn from_environment(data_dir: impl Into<PathBuf>, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+        let mut config = Self::new(data_dir);
+        if let Some(endpoint) = variable("HF_ENDPOINT") {
+            config.hub.endpoint = endpoint;
+        }
+        config.hub.token = variable("HF_TOKEN").map(|token| Token::new(&token));
+        let proxies = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"];
+        config.proxies = proxies.iter().filter_map(|name| variable(name)).collect();
+        config
     }
 }
 

@@ -19,7 +19,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Builds a backend from model files; the binary wires in the one of `local`.
 pub trait Loader: Send + Sync + 'static {
-    /// Loads the model at `path` (see [`crate::Entry::path`]). The future is run to its end even when all who asked left.
+    /// Loads the model at `path` (see [`crate::Entry::path`]), and logs what comes of it. The future is run to its end even
+    /// when all who asked left.
     fn load(&self, name: &str, path: &Path) -> BoxFuture<'static, Result<Arc<dyn Backend>, LoadError>>;
 }
 
@@ -160,16 +161,11 @@ impl Loads {
         loader: Arc<dyn Loader>,
         sender: watch::Sender<Outcome>,
     ) {
-        tracing::info!(model = %name, "loading");
         let load = async { loader.load(&name, &path).await };
-        let outcome = AssertUnwindSafe(load)
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_panic| Err(LoadError("loading it failed inside the server".to_owned())));
-        match &outcome {
-            Ok(_) => tracing::info!(model = %name, "loaded"),
-            Err(error) => tracing::warn!(model = %name, %error, "cannot load"),
-        }
+        let outcome = AssertUnwindSafe(load).catch_unwind().await.unwrap_or_else(|_panic| {
+            tracing::error!(model = %name, "the loader panicked");
+            Err(LoadError("it could not be loaded; the server's log says why".to_owned()))
+        });
         let dropped = {
             let mut table = self.table();
             match (table.slots.get_mut(&name).filter(|slot| slot.id == id), &outcome) {
