@@ -69,10 +69,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Header, Defect> {
     for index in 0..pair_count {
         let at = cursor.position();
         let key = name(&mut cursor).field(|| format!("key {index} of the metadata"))?;
-        let value_at = cursor.position();
+        let type_at = cursor.position();
         let value = value(&mut cursor, key)?;
         if key == ALIGNMENT_KEY {
-            alignment = checked_alignment(&value, value_at)?;
+            alignment = checked_alignment(&value, type_at)?;
         }
         match pairs.entry(key.to_owned()) {
             Entry::Vacant(vacant) => vacant.insert(value),
@@ -193,15 +193,14 @@ fn no_such_type(number: u32) -> String {
     format!("is {number}; values have the types 0 to 12")
 }
 
-fn checked_alignment(value: &Value, at: usize) -> Result<u64, Defect> {
-    let field = || format!("value of {ALIGNMENT_KEY:?}");
+fn checked_alignment(value: &Value, type_at: usize) -> Result<u64, Defect> {
     let &Value::U32(alignment) = value else {
-        return Err(defect(field(), at, "is not a u32"));
+        return Err(defect(format!("type of {ALIGNMENT_KEY:?}"), type_at, "is not u32"));
     };
     let alignment = u64::from(alignment);
     if !alignment.is_power_of_two() || !(8..=MOST_ALIGNMENT).contains(&alignment) {
         let problem = format!("is {alignment}, an alignment is a power of two from 8 to {MOST_ALIGNMENT}");
-        return Err(defect(field(), at, problem));
+        return Err(defect(format!("value of {ALIGNMENT_KEY:?}"), type_at + 4, problem));
     }
     Ok(alignment)
 }

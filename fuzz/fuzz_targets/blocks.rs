@@ -1,0 +1,13 @@
+//! Any bytes as blocks of every tensor type; what must hold is what the tests of `weights` check.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../../crates/weights/tests/it/exercise.rs"]
+#[expect(dead_code, reason = "each target runs one of the exercises")]
+mod exercise;
+
+fuzz_target!(|bytes: &[u8]| {
+    exercise::blocks(bytes);
+});
