@@ -60,7 +60,7 @@ pub(crate) async fn download(
     let mut answered = false;
     loop {
         let before = part.length();
-        let (returned, outcome) = attempt(http, folder, &want, part, reporter).await?;
+        let (returned, outcome) = attempt(http, folder, &want, part, reporter, &mut answered).await?;
         part = returned;
         let error = match outcome {
             Ok(()) => match check(&want, part, reporter).await? {
@@ -73,7 +73,8 @@ pub(crate) async fn download(
             },
             Err(error) => error,
         };
-        answered |= error.kind != Kind::Connect;
+        // "Too busy" is an answer; silence is not, and another source may be better.
+        answered |= error.status.is_some();
         if part.length() >= before + PROGRESS_BYTES {
             fruitless = 0;
         }
@@ -127,6 +128,7 @@ async fn attempt(
     want: &Download,
     mut part: Part,
     reporter: &Reporter,
+    answered: &mut bool,
 ) -> Result<(Part, Result<(), HttpError>), Failure> {
     // A whole file that a killed pull left needs no request.
     if want.digest.is_some() && want.bytes == Some(part.length()) {
@@ -141,6 +143,7 @@ async fn attempt(
         Ok(answer) => answer,
         Err(error) => return Ok((part, Err(error))),
     };
+    *answered = true;
     let total = match fit(http, want, &mut part, &answer)? {
         Ok(total) => total,
         Err(error) => return Ok((part, Err(error))),

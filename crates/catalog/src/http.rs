@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use reqwest::{
-    Client, Method, Response, StatusCode, Url,
+    Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LOCATION, RANGE},
     redirect,
 };
@@ -122,14 +122,15 @@ impl Http {
                     .user_agent(concat!("modelworks/", env!("CARGO_PKG_VERSION"))),
             )
         };
-        let build = |builder: reqwest::ClientBuilder| {
-            builder.build().map_err(|error| Error::Client(HttpError::of(error).reason))
-        };
+        let build =
+            |builder: ClientBuilder| builder.build().map_err(|error| Error::Client(HttpError::of(error).reason));
+        // No proxy reaches what this machine serves to itself.
+        let trusted = if is_loopback(&endpoint) { builder()?.no_proxy() } else { builder()? };
         let guard = PublicOnly { proxies: proxies.clone() };
         Ok(Self {
             endpoint,
             token: config.hub.token.clone(),
-            trusted: build(builder()?)?,
+            trusted: build(trusted)?,
             guarded: build(builder()?.dns_resolver(Arc::new(guard)))?,
             proxies,
             limits: config.limits.clone(),
@@ -165,13 +166,7 @@ impl Http {
         let mut url = url.clone();
         let mut linked = Linked::default();
         for _ in 0..=MOST_REDIRECTS {
-            let client = self.client_for(&url)?;
-            let mut request = client
-                .request(method.clone(), url.clone())
-                .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-            if let Some(token) = self.token.as_ref().filter(|_| self.is_hub(&url)) {
-                request = request.bearer_auth(token.reveal());
-            }
+            let mut request = self.request(&method, &url)?;
             if let Some(from) = &from {
                 request = request.header(RANGE, format!("bytes={}-", from.start));
                 if let Some(etag) = from.if_range {
@@ -199,6 +194,18 @@ impl Http {
             return Err(refusal(&url, status));
         }
         Err(HttpError::permanent(format!("more than {MOST_REDIRECTS} redirects")))
+    }
+
+    /// One hop: the client that may ask, and the token when it is the hub that is asked.
+    fn request(&self, method: &Method, url: &Url) -> Result<RequestBuilder, HttpError> {
+        let request = self
+            .client_for(url)?
+            .request(method.clone(), url.clone())
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        Ok(match self.token.as_ref().filter(|_| self.is_hub(url)) {
+            Some(token) => request.bearer_auth(token.reveal()),
+            None => request,
+        })
     }
 
     /// A JSON answer of the hub.
@@ -255,9 +262,7 @@ pub(crate) fn check_public(url: &Url) -> Result<(), HttpError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(HttpError::permanent("a URL with a user name or password in it is not accepted"));
     }
-    let host = url.host_str().unwrap_or_default();
-    let literal: Option<IpAddr> = host.trim_start_matches('[').trim_end_matches(']').parse().ok();
-    match literal {
+    match literal(url) {
         Some(address) if !is_public(address) => Err(HttpError::permanent(refused(address).to_string())),
         _ => Ok(()),
     }
@@ -307,6 +312,15 @@ fn endpoint(text: &str) -> Result<Url, Error> {
     Ok(url)
 }
 
+fn is_loopback(url: &Url) -> bool {
+    literal(url).map_or(url.host_str() == Some("localhost"), |address| address.is_loopback())
+}
+
+/// The address in a URL that names no host but an address.
+fn literal(url: &Url) -> Option<IpAddr> {
+    url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
 fn tls() -> Result<rustls::ClientConfig, Error> {
     use rustls_platform_verifier::BuilderVerifierExt as _;
 
@@ -345,6 +359,7 @@ fn bare(etag: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Hub;
 
     fn http(endpoint: &str) -> Http {
         let mut config = Config::new("/nowhere");
@@ -378,6 +393,23 @@ mod tests {
         for url in ["https://example.org/x", "https://1.1.1.1/x", "http://127.0.0.1:4000/elsewhere"] {
             assert!(http.client_for(&Url::parse(url).unwrap()).is_ok(), "{url}");
         }
+    }
+
+    #[test]
+    fn the_token_goes_to_the_endpoint_alone() {
+        let mut config = Config::new("/nowhere");
+        config.hub = Hub { endpoint: "https://hub.example/mirror".to_owned(), token: Some(Token::new(" secret\n")) };
+        let http = Http::new(&config).unwrap();
+        let token = |url: &str| {
+            let request = http.request(&Method::GET, &Url::parse(url).unwrap()).unwrap().build().unwrap();
+            request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(token("https://hub.example/o/r").as_deref(), Some("Bearer secret"));
+        assert_eq!(token("https://hub.example:443/o/r").as_deref(), Some("Bearer secret"));
+        for other in ["https://cdn.hub.example/o/r", "https://hub.example:444/o/r", "https://hub.example.org/o/r"] {
+            assert_eq!(token(other), None, "{other}");
+        }
+        assert!(!format!("{config:?}").contains("secret"));
     }
 
     #[test]

@@ -29,6 +29,8 @@ mod progress;
 mod pull;
 mod reference;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use catalog::Catalog;
 pub use config::{Config, Hub, Limits, Token};

