@@ -30,7 +30,7 @@ mod products;
 mod scalar;
 #[cfg(test)]
 mod tests;
-#[cfg(any(test, target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
 mod vectors;
 
 pub use activations::Activations;

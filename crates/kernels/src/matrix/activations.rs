@@ -109,23 +109,16 @@ struct Rounded<'a> {
 impl Rounded<'_> {
     fn set(self, level: Level, values: &[f32]) {
         #[cfg(target_arch = "x86_64")]
-        {
-            /// The same code, compiled for wider registers.
-            #[target_feature(enable = "avx2")]
-            fn with_avx2(rounded: Rounded<'_>, values: &[f32]) {
-                rounded.set_plain(values);
-            }
-            if level >= Level::Avx2 {
-                // SAFETY: a pool of this level exists only where the CPU has it.
-                return unsafe { with_avx2(self, values) };
-            }
+        if level >= Level::Avx2 {
+            // SAFETY: a pool of this level exists only where the CPU has it.
+            return unsafe { avx2::set(self, values) };
         }
         let _ = level;
-        self.set_plain(values);
+        self.set_by(values, round_block);
     }
 
     #[inline(always)]
-    fn set_plain(self, values: &[f32]) {
+    fn set_by(self, values: &[f32], round: impl Fn(&[f32; BLOCK], &mut [i16; BLOCK]) -> Block) {
         let Self { codes, terms_32, terms_16 } = self;
         let (codes, _) = codes.as_chunks_mut::<BLOCK>();
         let (terms_16, _) = terms_16.as_chunks_mut::<2>();
@@ -134,30 +127,94 @@ impl Rounded<'_> {
         last[..rest.len()].copy_from_slice(rest);
         let all = whole.iter().chain((!rest.is_empty()).then_some(&last));
         for (((values, codes), term_32), term_16) in all.zip(codes).zip(terms_32).zip(terms_16) {
-            let scale = round_block(values, codes);
-            let sum = |codes: &[i16]| codes.iter().map(|&code| i32::from(code)).sum::<i32>();
-            let halves = [sum(&codes[..16]), sum(&codes[16..])];
-            *term_32 = Terms { scale, sum: (halves[0] + halves[1]) as f32 * scale };
-            *term_16 = halves.map(|half| Terms { scale, sum: half as f32 * scale });
+            let Block { scale, sums } = round(values, codes);
+            *term_32 = Terms { scale, sum: (sums[0] + sums[1]) as f32 * scale };
+            *term_16 = sums.map(|sum| Terms { scale, sum: sum as f32 * scale });
         }
     }
 }
 
-/// Rounds one block; its scale. The rule is at [`Activations`].
-#[inline(always)]
-fn round_block(values: &[f32; BLOCK], codes: &mut [i16; BLOCK]) -> f32 {
-    const TINY: f32 = f32::from_bits((127 - 100) << 23); // 2^-100
+/// What rounding a block gives, besides its codes.
+struct Block {
+    scale: f32,
+    /// Of the codes of each half.
+    sums: [i32; 2],
+}
+
+impl Block {
+    /// A block whose peak says that its codes are all zero.
+    #[inline(always)]
+    fn without_codes(peak: f32) -> Option<Self> {
+        const TINY: f32 = f32::from_bits((127 - 100) << 23); // 2^-100
+        match peak {
+            peak if peak < TINY => Some(Self { scale: 0.0, sums: [0; 2] }),
+            peak if !peak.is_finite() => Some(Self { scale: f32::NAN, sums: [0; 2] }),
+            _ => None,
+        }
+    }
+}
+
+/// Rounds one block. The rule is at [`Activations`].
+fn round_block(values: &[f32; BLOCK], codes: &mut [i16; BLOCK]) -> Block {
     // As integers, because bit patterns of magnitudes are ordered as the magnitudes are, with NaN above infinity.
     let peak = values.iter().fold(0, |peak, value| peak.max(value.to_bits() & 0x7fff_ffff));
     let peak = f32::from_bits(peak);
-    if !peak.is_finite() || peak < TINY {
+    if let Some(block) = Block::without_codes(peak) {
         codes.fill(0);
-        return if peak < TINY { 0.0 } else { f32::NAN };
+        return block;
     }
     let inverse = 32767.0 / peak;
-    for (value, code) in values.iter().zip(codes) {
-        // SAFETY: |value| <= peak, so the product is finite and at most 32767 times (1 + 2^-23)^2, which rounds to 32767.
-        *code = unsafe { (value * inverse).round_ties_even().to_int_unchecked::<i32>() as i16 };
+    for (value, code) in values.iter().zip(codes.iter_mut()) {
+        *code = (value * inverse).round_ties_even() as i16;
     }
-    peak / 32767.0
+    let sum = |codes: &[i16]| codes.iter().map(|&code| i32::from(code)).sum();
+    Block { scale: peak / 32767.0, sums: [sum(&codes[..16]), sum(&codes[16..])] }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    //! The same, eight values at a time, for all levels above the plain one.
+
+    use std::arch::x86_64::*;
+
+    use super::{BLOCK, Block, Rounded};
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn set(rounded: Rounded<'_>, values: &[f32]) {
+        rounded.set_by(values, |values, codes| round_block(values, codes));
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn round_block(values: &[f32; BLOCK], codes: &mut [i16; BLOCK]) -> Block {
+        // SAFETY: 8 values from each multiple of 8 below 32.
+        let eights = unsafe { [0, 8, 16, 24].map(|at| _mm256_loadu_ps(values.as_ptr().add(at))) };
+        let magnitude = _mm256_set1_epi32(0x7fff_ffff);
+        let bits = eights.map(|eight| _mm256_and_si256(_mm256_castps_si256(eight), magnitude));
+        let peaks = _mm256_max_epu32(_mm256_max_epu32(bits[0], bits[1]), _mm256_max_epu32(bits[2], bits[3]));
+        let peaks = _mm_max_epu32(_mm256_castsi256_si128(peaks), _mm256_extracti128_si256::<1>(peaks));
+        let peaks = _mm_max_epu32(peaks, _mm_shuffle_epi32::<0b01_00_11_10>(peaks));
+        let peaks = _mm_max_epu32(peaks, _mm_shuffle_epi32::<0b10_11_00_01>(peaks));
+        let peak = _mm_cvtss_f32(_mm_castsi128_ps(peaks));
+        if let Some(block) = Block::without_codes(peak) {
+            codes.fill(0);
+            return block;
+        }
+
+        let inverse = _mm256_set1_ps(32767.0 / peak);
+        let rounded = eights.map(|eight| _mm256_cvtps_epi32(_mm256_mul_ps(eight, inverse)));
+        for (half, codes) in codes.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            // Packing works within 128-bit lanes: the middle quarters change places.
+            let packed = _mm256_packs_epi32(rounded[half * 2], rounded[half * 2 + 1]);
+            let packed = _mm256_permute4x64_epi64::<0b11_01_10_00>(packed);
+            // SAFETY: 16 codes.
+            unsafe { _mm256_storeu_si256(codes.as_mut_ptr().cast(), packed) }
+        }
+        // Adding neighbours twice leaves both halves' sums in the low lane, and again in the high one.
+        let sums =
+            _mm256_hadd_epi32(_mm256_add_epi32(rounded[0], rounded[1]), _mm256_add_epi32(rounded[2], rounded[3]));
+        let sums = _mm256_hadd_epi32(sums, sums);
+        let sums = _mm_add_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256::<1>(sums));
+        Block { scale: peak / 32767.0, sums: [_mm_extract_epi32::<0>(sums), _mm_extract_epi32::<1>(sums)] }
+    }
 }

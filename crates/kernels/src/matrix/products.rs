@@ -1,6 +1,6 @@
 //! Products of one set of activations with several matrices: how the work is divided, and who does it.
 
-#[cfg(any(test, target_arch = "x86_64"))]
+#[cfg(target_arch = "x86_64")]
 use super::vectors::{self, Tile, Vectors};
 use super::{Matrix, activations::Activations, layout::PANEL, scalar};
 #[cfg(target_arch = "x86_64")]
@@ -39,7 +39,7 @@ pub fn multiply(pool: &Pool, activations: &Activations, products: &mut [(&Matrix
 ///
 /// # Safety
 /// The shapes fit, and the CPU can run it.
-pub(super) unsafe fn multiply_by(
+unsafe fn multiply_by(
     compute: Computation,
     pool: &Pool,
     activations: &Activations,
@@ -55,7 +55,7 @@ pub(super) unsafe fn multiply_by(
 ///
 /// # Safety
 /// The shapes fit, the CPU has the instruction set, and no call for an overlapping part runs at the same time.
-pub(super) type Computation = unsafe fn(&Product<'_>, &Activations, &Part);
+type Computation = unsafe fn(&Product<'_>, &Activations, &Part);
 
 /// # Safety
 /// As [`multiply_by`].
@@ -82,14 +82,14 @@ unsafe fn multiply_at_once(
 }
 
 /// A matrix and where its product goes.
-pub(super) struct Product<'a> {
+struct Product<'a> {
     matrix: &'a Matrix,
     out: Disjoint<'a, f32>,
     first_task: usize,
 }
 
 /// What one task computes: panels of the matrix, rows of the activations.
-pub(super) struct Part {
+struct Part {
     panels: std::ops::Range<usize>,
     rows: std::ops::Range<usize>,
 }
@@ -164,8 +164,8 @@ unsafe fn plain(product: &Product<'_>, activations: &Activations, part: &Part) {
 
 /// # Safety
 /// As [`Computation`].
-#[cfg(any(test, target_arch = "x86_64"))]
-pub(super) unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activations, part: &Part) {
+#[cfg(target_arch = "x86_64")]
+unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activations, part: &Part) {
     let Matrix { layout, bytes } = product.matrix;
     let groups = layout.groups();
     let (padded_columns, group_count) = (activations.padded_columns(), groups.map_or(0, |groups| groups.count));
