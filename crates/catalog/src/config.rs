@@ -91,7 +91,7 @@ pub struct Limits {
     pub stall: Duration,
     /// Longest run of one `pip download`.
     pub pip: Duration,
-    /// Times that a cut download of one file is continued without a byte of progress between two attempts.
+    /// Times that a cut download of one file is continued while hardly anything (64 KiB) comes.
     pub retries: u32,
     /// Pause before the first retry; it doubles with each.
     pub backoff: Duration,

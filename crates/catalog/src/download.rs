@@ -18,7 +18,7 @@ use crate::{
 
 /// Chunks on their way from the network to the disk.
 const CHUNKS_AHEAD: usize = 16;
-/// An attempt that brings less does not count as progress: a server must not keep a pull alive byte by byte.
+/// Attempts that bring less do not count as progress: a server must not keep a pull alive byte by byte.
 const PROGRESS_BYTES: u64 = 64 << 10;
 
 /// What is to be downloaded.
@@ -57,9 +57,10 @@ pub(crate) async fn download(
         part.restart()?;
     }
     let mut fruitless = 0;
+    // The most that was ever here: starting anew, again and again, is no progress.
+    let mut best = part.length();
     let mut answered = false;
     loop {
-        let before = part.length();
         let (returned, outcome) = attempt(http, folder, &want, part, reporter, &mut answered).await?;
         part = returned;
         let error = match outcome {
@@ -75,7 +76,8 @@ pub(crate) async fn download(
         };
         // "Too busy" is an answer; silence is not, and another source may be better.
         answered |= error.status.is_some();
-        if part.length() >= before + PROGRESS_BYTES {
+        if part.length() >= best + PROGRESS_BYTES {
+            best = part.length();
             fruitless = 0;
         }
         if error.kind == Kind::Permanent || !answered || fruitless >= http.limits.retries {
@@ -166,10 +168,14 @@ fn fit(
     answer: &Answer,
 ) -> Result<Result<Option<u64>, HttpError>, Failure> {
     let response = &answer.response;
-    let changed = part.note().identity.is_some() && part.note().identity != answer.linked.etag;
+    // A server may honour the range and not its condition. With a digest, that decides in the end.
+    let differs = |noted: &Option<String>, found: Option<String>| noted.is_some() && found.is_some() && *noted != found;
+    let changed = want.digest.is_none()
+        && (differs(&part.note().identity, answer.linked.etag.clone())
+            || differs(&part.note().etag, answer.strong_etag()));
     let total = match response.status() {
         StatusCode::PARTIAL_CONTENT => match answer.range() {
-            Some((start, total)) if start == part.length() && !(changed && want.digest.is_none()) => {
+            Some((start, total)) if start == part.length() && !changed => {
                 total.or_else(|| response.content_length().map(|rest| start.saturating_add(rest)))
             }
             _ => {

@@ -55,7 +55,7 @@ pub(crate) struct Scan {
 pub(crate) enum Orphans {
     /// A killed pull left it: keep it as a finished download, so that the next pull need not fetch it again.
     Keep,
-    /// A model was removed.
+    /// A model was removed or replaced.
     Remove,
 }
 

@@ -15,7 +15,16 @@ const AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// By hand: a child process that is being started at this moment has a copy of the file for a while, and closing ours
+    /// would leave the lock with that.
+    fn drop(&mut self) {
+        // Closing it is all that is left to try.
+        let _unlocked = self.file.unlock();
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +41,7 @@ pub(crate) fn try_lock(path: &Path, mode: Mode) -> Result<Option<Lock>, Error> {
         Mode::Exclusive => file.try_lock(),
     };
     match locked {
-        Ok(()) => Ok(Some(Lock { _file: file })),
+        Ok(()) => Ok(Some(Lock { file })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(Error::folder("lock", path)(error)),
     }
@@ -45,7 +54,7 @@ pub(crate) fn wait(path: &Path, mode: Mode) -> Result<Lock, Error> {
         Mode::Shared => file.lock_shared(),
         Mode::Exclusive => file.lock(),
     };
-    locked.map(|()| Lock { _file: file }).map_err(Error::folder("lock", path))
+    locked.map(|()| Lock { file }).map_err(Error::folder("lock", path))
 }
 
 fn open(path: &Path) -> Result<File, Error> {

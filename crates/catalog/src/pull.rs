@@ -61,8 +61,9 @@ pub(crate) async fn pull(
 ) -> Result<Name, Error> {
     let result = locked(&folder, &config, &reference, &name, &reporter).await;
     reporter.stage(Stage::Finished);
-    // Blobs of a model that this one replaced, and of one that was given up.
-    if let Ok(Err(error)) = blocking(move || folder.collect(Orphans::Keep)).await {
+    // What this model replaced goes; what a failed pull has brought is kept for the next.
+    let orphans = if result.is_ok() { Orphans::Remove } else { Orphans::Keep };
+    if let Ok(Err(error)) = blocking(move || folder.collect(orphans)).await {
         tracing::warn!(%error, "cannot clean the data folder");
     }
     result.map(|()| name)

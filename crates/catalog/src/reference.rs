@@ -25,8 +25,9 @@ use crate::{
 pub enum Reference {
     /// `name`: one of [`crate::KNOWN`].
     Known(Name),
-    /// `hf:owner/repo[:file]`: a repository of the hub. Without a file, the preferred GGUF is taken, or else the
-    /// safetensors (README, "Pulling models").
+    /// `hf:owner/repo[:file]`: a repository of the hub. Without a file: of its GGUF files the one of the preferred
+    /// quantisation (Q4_K_M first, a table in `choice.rs`); without GGUF files, `config.json`, the safetensors at the top
+    /// and the tokenizer's files.
     Hub {
         /// The repository.
         repository: Repository,

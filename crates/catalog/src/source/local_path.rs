@@ -111,10 +111,13 @@ fn copy(
     let mut source = File::open(&path).map_err(failed)?;
     let mut part = Part::open(folder, lock, key, None)?;
     part.restart()?;
-    match part.write_all_of(&mut source, most, |length| reporter.done(before + length)) {
-        Ok(()) => {}
-        Err(CopyError::Source(error)) => return Err(failed(error)),
-        Err(CopyError::Ours(error)) => return Err(error.into()),
+    if let Err(error) = part.write_all_of(&mut source, most, |length| reporter.done(before + length)) {
+        // Never continued: reading it again costs nothing.
+        part.discard()?;
+        return Err(match error {
+            CopyError::Source(error) => failed(error),
+            CopyError::Ours(error) => error.into(),
+        });
     }
     if gguf {
         let first = part.first_bytes(GGUF_MAGIC.len())?;

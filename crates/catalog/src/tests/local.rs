@@ -21,10 +21,11 @@ async fn a_local_file_is_copied_and_no_longer_depends_on_the_original() {
     assert_eq!(pull(&catalog, original.to_str().unwrap()).await.unwrap().as_str(), "some_model");
     fs::write(&original, gguf(6000, 2)).unwrap();
     assert!(content(&catalog, "some_model") == bytes);
-    // Pulled again, it is what the file is now; the old blob is gone from the models.
+    // Pulled again, it is what the file is now, and the old content is gone.
     pull(&catalog, original.to_str().unwrap()).await.unwrap();
     assert!(content(&catalog, "some_model") == gguf(6000, 2));
     assert_eq!(listing(&folder.path().join("data"), "blobs").len(), 1);
+    assert_eq!(listing(&folder.path().join("data"), "partial"), Vec::<String>::new());
 }
 
 #[tokio::test]
