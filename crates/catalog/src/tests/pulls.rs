@@ -249,6 +249,18 @@ async fn a_server_that_says_nothing_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_source_that_does_not_connect_in_time_is_given_up() {
+    // A listener that never accepts: the system connects, but nobody shakes hands for TLS.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("https://{}", listener.local_addr().unwrap());
+    let folder = folder();
+    let mut config = config(folder.path(), &endpoint);
+    config.limits.connect = Duration::from_millis(100);
+    let error = pull_error(&Catalog::open(config, Arc::new(NoLoader)).unwrap(), MODEL).await;
+    assert!(error.contains("cannot connect"), "{error}");
+}
+
+#[tokio::test]
 async fn lengths_that_contradict_each_other_are_refused() {
     for (lie, problem) in
         [(90_000, "has 90000 bytes instead of 100000"), (110_000, "has 110000 bytes instead of 100000")]
