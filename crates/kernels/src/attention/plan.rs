@@ -2,12 +2,12 @@
 
 use std::{cell::RefCell, mem};
 
-use super::{PART, Shape, Span, task};
+use super::{PART, Shape, Span, task, tile::MOST_QUERIES};
 use crate::{
-    Pool,
+    Level, Pool,
     disjoint::Disjoint,
     kv::{Cell, Planes},
-    math::{VECTOR, Vector, dispatch},
+    math::{VECTOR, Vector},
 };
 
 /// Queries (rows times heads of a group) that one task takes over the same keys and values, about.
@@ -71,7 +71,7 @@ impl Batch<'_> {
             // Later units see more: with them first, the last tasks to finish are short.
             self.pool.run(tasks, &|task| {
                 let unit = &units[units.len() - 1 - task % units.len()];
-                dispatch(self.pool, task::Whole { all: &all, unit, kv_head: task / units.len() });
+                all.whole(unit, task / units.len());
             });
         } else {
             let record = 1 + self.shape.head_dim.div_ceil(VECTOR);
@@ -88,7 +88,7 @@ impl Batch<'_> {
                     // SAFETY: each task has another range.
                     let records = unsafe { records.slice(task * one..(task + 1) * one) };
                     let part = unit.parts(self.shape).0 + part;
-                    dispatch(self.pool, task::OnePart { all: &all, unit, kv_head, part, records });
+                    all.one_part(unit, kv_head, part, records);
                 }
             });
             self.pool.run(tasks, &|task| {
@@ -97,11 +97,19 @@ impl Batch<'_> {
                 let len = self.parts_of(unit) * one;
                 // SAFETY: each task has another range, and the tasks of the run before are done.
                 let records = unsafe { records.slice(start..start + len) };
-                dispatch(self.pool, task::Fold { all: &all, unit, kv_head: task % kv_heads, records, one });
+                all.fold_parts(unit, task % kv_heads, records, one);
             });
             kept.records = memory;
         }
         KEPT.set(kept);
+    }
+
+    /// Most queries of a tile.
+    pub(super) fn tile_queries(&self) -> usize {
+        match self.pool.level() {
+            Level::Scalar => 1,
+            _ => MOST_QUERIES,
+        }
     }
 
     fn list_units(&self, units: &mut Vec<Unit>) {

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     disjoint::Disjoint,
     kv::{BLOCK_LEN, Cell, Planes},
-    math::{Kernel, Lanes, VECTOR, Vector, exp},
+    math::{Kernel, Lanes, VECTOR, Vector, dispatch, exp},
 };
 
 /// What all tasks of a call share.
@@ -18,34 +18,6 @@ pub(super) struct Context<'a, C> {
     pub(super) batch: &'a Batch<'a>,
     pub(super) planes: &'a Planes<C>,
     pub(super) out: &'a Disjoint<'a, f32>,
-}
-
-/// All parts of a unit, and its output.
-pub(super) struct Whole<'a, C> {
-    pub(super) all: &'a Context<'a, C>,
-    pub(super) unit: &'a Unit,
-    pub(super) kv_head: usize,
-}
-
-/// One part of a unit, to records.
-pub(super) struct OnePart<'a, C> {
-    pub(super) all: &'a Context<'a, C>,
-    pub(super) unit: &'a Unit,
-    pub(super) kv_head: usize,
-    pub(super) part: usize,
-    /// `[query][record]`.
-    pub(super) records: &'a mut [Vector],
-}
-
-/// The records of all parts of a unit, to its output.
-pub(super) struct Fold<'a, C> {
-    pub(super) all: &'a Context<'a, C>,
-    pub(super) unit: &'a Unit,
-    pub(super) kv_head: usize,
-    /// `[part][one]`.
-    pub(super) records: &'a mut [Vector],
-    /// Vectors of a part.
-    pub(super) one: usize,
 }
 
 /// Memory that a thread keeps from task to task.
@@ -65,70 +37,56 @@ thread_local! {
     static KEPT: RefCell<Kept> = RefCell::default();
 }
 
-impl<C: Cell> Kernel for Whole<'_, C> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
+impl<C: Cell> Context<'_, C> {
+    /// All parts of a unit, and its output.
+    pub(super) fn whole(&self, unit: &Unit, kv_head: usize) {
+        // Taken, not borrowed: nothing is held while kernels run.
         let mut kept = KEPT.take();
-        let record = self.all.record();
-        let len = self.all.queries(self.unit) * record;
+        let len = self.queries(unit) * self.record();
         let Kept { queries, scores, part, total } = &mut kept;
-        self.all.pack_queries(self.unit, self.kv_head, queries);
+        self.pack_queries(unit, kv_head, queries);
         grow(part, len);
         grow(total, len);
-        total[..len].fill(Vector::ZERO);
-        let (first, last) = self.unit.parts(self.all.batch.shape);
-        for index in first..=last {
-            self.all.part(l, self.unit, self.kv_head, index, queries, scores, &mut part[..len]);
-            for (total, part) in total[..len].chunks_exact_mut(record).zip(part.chunks_exact(record)) {
-                fold(l, total, part);
-            }
+        let (first, last) = unit.parts(self.batch.shape);
+        self.part(unit, kv_head, first, queries, scores, &mut total[..len]);
+        for index in first + 1..=last {
+            self.part(unit, kv_head, index, queries, scores, &mut part[..len]);
+            self.fold(&mut total[..len], &part[..len]);
         }
-        self.all.write(l, self.unit, self.kv_head, &total[..len]);
+        self.write(unit, kv_head, &total[..len]);
         KEPT.set(kept);
     }
-}
 
-impl<C: Cell> Kernel for OnePart<'_, C> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
+    /// One part of a unit, to records: `[query][record]`.
+    pub(super) fn one_part(&self, unit: &Unit, kv_head: usize, part: usize, records: &mut [Vector]) {
         let mut kept = KEPT.take();
-        let len = self.all.queries(self.unit) * self.all.record();
-        self.all.pack_queries(self.unit, self.kv_head, &mut kept.queries);
+        let len = self.queries(unit) * self.record();
         let Kept { queries, scores, .. } = &mut kept;
-        self.all.part(l, self.unit, self.kv_head, self.part, queries, scores, &mut self.records[..len]);
+        self.pack_queries(unit, kv_head, queries);
+        self.part(unit, kv_head, part, queries, scores, &mut records[..len]);
         KEPT.set(kept);
     }
-}
 
-impl<C: Cell> Kernel for Fold<'_, C> {
-    #[inline(always)]
-    fn run<L: Lanes>(self, l: L) {
-        let record = self.all.record();
-        let len = self.all.queries(self.unit) * record;
-        let (total, parts) = self.records.split_at_mut(self.one);
-        for part in parts.chunks_exact(self.one) {
-            for (total, part) in total[..len].chunks_exact_mut(record).zip(part.chunks_exact(record)) {
-                fold(l, total, part);
-            }
+    /// The records of all parts of a unit, `[part][one]`, to its output.
+    pub(super) fn fold_parts(&self, unit: &Unit, kv_head: usize, records: &mut [Vector], one: usize) {
+        let len = self.queries(unit) * self.record();
+        let (total, parts) = records.split_at_mut(one);
+        for part in parts.chunks_exact(one) {
+            self.fold(&mut total[..len], &part[..len]);
         }
-        self.all.write(l, self.unit, self.kv_head, &total[..len]);
+        self.write(unit, kv_head, &total[..len]);
     }
-}
 
-impl<C: Cell> Context<'_, C> {
     /// Vectors of a record: one for (greatest score, sum of weights), then the weighted sum of values, padded.
-    #[inline(always)]
     fn record(&self) -> usize {
         1 + self.batch.shape.head_dim.div_ceil(VECTOR)
     }
 
-    #[inline(always)]
     fn queries(&self, unit: &Unit) -> usize {
         unit.rows * self.batch.shape.group()
     }
 
     /// Where the elements of a query lie in q and the output. Queries of a unit count by row, then by head of the group.
-    #[inline(always)]
     fn place(&self, unit: &Unit, kv_head: usize, query: usize) -> std::ops::Range<usize> {
         let shape = self.batch.shape;
         let group = shape.group();
@@ -136,12 +94,11 @@ impl<C: Cell> Context<'_, C> {
         head * shape.head_dim..(head + 1) * shape.head_dim
     }
 
-    #[inline(always)]
     fn pack_queries(&self, unit: &Unit, kv_head: usize, packed: &mut Vec<f32>) {
         let queries = self.queries(unit);
         let dim = self.batch.shape.head_dim;
         grow(packed, queries * dim);
-        for (start, count) in tiles(queries) {
+        for (start, count) in tiles(queries, self.batch.tile_queries()) {
             let tile = &mut packed[start * dim..(start + count) * dim];
             for i in 0..count {
                 let query = &self.batch.q[self.place(unit, kv_head, start + i)];
@@ -153,11 +110,8 @@ impl<C: Cell> Context<'_, C> {
     }
 
     /// Records of one part for all queries of the unit.
-    #[expect(clippy::too_many_arguments, reason = "where, and three pieces of memory")]
-    #[inline(always)]
-    fn part<L: Lanes>(
+    fn part(
         &self,
-        l: L,
         unit: &Unit,
         kv_head: usize,
         part: usize,
@@ -170,7 +124,7 @@ impl<C: Cell> Context<'_, C> {
         grow(scores, MOST_QUERIES * (PART / BLOCK_LEN));
         let record = self.record();
         let group = shape.group();
-        for (start, count) in tiles(self.queries(unit)) {
+        for (start, count) in tiles(self.queries(unit), self.batch.tile_queries()) {
             // The rows of the tile's first and last query.
             let (row, last_row) = (start / group, (start + count - 1) / group);
             let seen = Range {
@@ -188,35 +142,38 @@ impl<C: Cell> Context<'_, C> {
                 *range =
                     Range { start: shape.first_visible(position).max(seen.start), end: (position + 1).min(seen.end) };
             }
-            let tile = Tile {
-                planes: self.planes,
-                blocks: self.batch.spans[unit.span].blocks,
-                kv_head,
-                dim,
-                softcap: shape.softcap,
-                seen,
-            };
-            let queries = &queries[start * dim..(start + count) * dim];
-            tile.run(l, queries, &visible[..count], scores, records);
+            dispatch(
+                self.batch.pool,
+                Tile {
+                    planes: self.planes,
+                    blocks: self.batch.spans[unit.span].blocks,
+                    kv_head,
+                    dim,
+                    softcap: shape.softcap,
+                    seen,
+                    queries: &queries[start * dim..(start + count) * dim],
+                    visible: &visible[..count],
+                    scores,
+                    records,
+                },
+            );
         }
     }
 
+    /// total += part, query by query.
+    fn fold(&self, total: &mut [Vector], part: &[Vector]) {
+        dispatch(self.batch.pool, Fold { total, part, record: self.record() });
+    }
+
     /// Divides the sums of values by the sums of weights.
-    #[inline(always)]
-    fn write<L: Lanes>(&self, l: L, unit: &Unit, kv_head: usize, records: &[Vector]) {
+    fn write(&self, unit: &Unit, kv_head: usize, records: &[Vector]) {
         for (query, record) in records.chunks_exact(self.record()).enumerate() {
             // SAFETY: a row is in one unit, a head in one group, and this is the only task of the two that writes.
             let out = unsafe { self.out.slice(self.place(unit, kv_head, query)) };
-            let sum = l.splat(record[0].0[1]);
+            let sum = record[0].0[1];
             for (out, value) in out.chunks_mut(VECTOR).zip(&record[1..]) {
-                let value = l.div(l.load(&value.0), sum);
-                match out.first_chunk_mut() {
-                    Some(out) => l.store(value, out),
-                    None => {
-                        let mut padded = [0.0; VECTOR];
-                        l.store(value, &mut padded);
-                        out.copy_from_slice(&padded[..out.len()]);
-                    }
+                for (out, value) in out.iter_mut().zip(value.0) {
+                    *out = value / sum;
                 }
             }
         }
@@ -224,13 +181,29 @@ impl<C: Cell> Context<'_, C> {
 }
 
 /// (first query, queries) of the tiles that `queries` are divided into, as evenly as may be.
-#[inline(always)]
-fn tiles(queries: usize) -> impl Iterator<Item = (usize, usize)> {
-    let tiles = queries.div_ceil(MOST_QUERIES);
+fn tiles(queries: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = queries.div_ceil(most);
     (0..tiles).map(move |tile| {
         let start = tile * queries / tiles;
         (start, (tile + 1) * queries / tiles - start)
     })
+}
+
+/// total += part for records of the same queries.
+struct Fold<'a> {
+    total: &'a mut [Vector],
+    part: &'a [Vector],
+    /// Vectors of a record.
+    record: usize,
+}
+
+impl Kernel for Fold<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        for (total, part) in self.total.chunks_exact_mut(self.record).zip(self.part.chunks_exact(self.record)) {
+            fold(l, total, part);
+        }
+    }
 }
 
 /// total += part, both scaled to the greater of their greatest scores. A sum of 0 says that a record is empty.

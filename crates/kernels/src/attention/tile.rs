@@ -3,7 +3,7 @@
 use super::PART;
 use crate::{
     kv::{BLOCK_LEN, Cell, Planes},
-    math::{Lanes, VECTOR, Vector, exp, softcap},
+    math::{Kernel, Lanes, VECTOR, Vector, exp, softcap},
 };
 
 /// Queries of a tile: with two registers a vector, six accumulators are what 16 registers hold.
@@ -28,7 +28,7 @@ impl Range {
     }
 }
 
-/// A part of the keys and values of one head of a sequence.
+/// A tile: queries, and a part of the keys and values of one head of a sequence.
 pub(super) struct Tile<'a, C> {
     pub(super) planes: &'a Planes<C>,
     pub(super) blocks: &'a [u32],
@@ -37,37 +37,54 @@ pub(super) struct Tile<'a, C> {
     pub(super) softcap: Option<f32>,
     /// What any of the queries sees of the part; not empty.
     pub(super) seen: Range,
+    /// `[dimension][query]`.
+    pub(super) queries: &'a [f32],
+    /// What each query sees of the part; perhaps nothing.
+    pub(super) visible: &'a [Range],
+    /// Memory for scores, then weights: `[block][query]`.
+    pub(super) scores: &'a mut [Vector],
+    /// `[query][record]`: zeros, in which the records of those that see something are filled in.
+    pub(super) records: &'a mut [Vector],
 }
 
-impl<C: Cell> Tile<'_, C> {
-    /// Fills in the records (zeros before) of the queries that see something. `queries` is `[dimension][query]`;
-    /// `visible[query]` is what it sees of the part.
+impl<C: Cell> Kernel for Tile<'_, C> {
     #[inline(always)]
-    pub(super) fn run<L: Lanes>(
-        &self,
-        l: L,
-        queries: &[f32],
-        visible: &[Range],
-        scores: &mut [Vector],
-        records: &mut [Vector],
-    ) {
+    fn run<L: Lanes>(self, l: L) {
+        let Self { planes, blocks, kv_head, dim, softcap, seen, queries, visible, scores, records } = self;
+        let part = Part { planes, blocks, kv_head, dim, softcap, seen };
+        if L::PLAIN {
+            assert!(visible.len() == 1, "a plain tile has one query");
+            return part.sized::<L, 1, 1>(l, queries, visible, scores, records);
+        }
         // How many blocks, or vectors of values, go with each query is chosen so that enough independent sums are under
         // way and all fit the registers.
         match visible.len() {
-            1 => self.sized::<L, 1, 4>(l, queries, visible, scores, records),
-            2 => self.sized::<L, 2, 2>(l, queries, visible, scores, records),
-            3 if L::WIDE => self.sized::<L, 3, 4>(l, queries, visible, scores, records),
-            3 => self.sized::<L, 3, 2>(l, queries, visible, scores, records),
-            4 if L::WIDE => self.sized::<L, 4, 2>(l, queries, visible, scores, records),
-            4 => self.sized::<L, 4, 1>(l, queries, visible, scores, records),
-            5 if L::WIDE => self.sized::<L, 5, 2>(l, queries, visible, scores, records),
-            5 => self.sized::<L, 5, 1>(l, queries, visible, scores, records),
-            6 if L::WIDE => self.sized::<L, 6, 2>(l, queries, visible, scores, records),
-            6 => self.sized::<L, 6, 1>(l, queries, visible, scores, records),
+            1 => part.sized::<L, 1, 4>(l, queries, visible, scores, records),
+            2 => part.sized::<L, 2, 2>(l, queries, visible, scores, records),
+            3 if L::WIDE => part.sized::<L, 3, 4>(l, queries, visible, scores, records),
+            3 => part.sized::<L, 3, 2>(l, queries, visible, scores, records),
+            4 if L::WIDE => part.sized::<L, 4, 2>(l, queries, visible, scores, records),
+            4 => part.sized::<L, 4, 1>(l, queries, visible, scores, records),
+            5 if L::WIDE => part.sized::<L, 5, 2>(l, queries, visible, scores, records),
+            5 => part.sized::<L, 5, 1>(l, queries, visible, scores, records),
+            6 if L::WIDE => part.sized::<L, 6, 2>(l, queries, visible, scores, records),
+            6 => part.sized::<L, 6, 1>(l, queries, visible, scores, records),
             queries => unreachable!("a tile has at most {MOST_QUERIES} queries, not {queries}"),
         }
     }
+}
 
+/// The keys and values of a tile.
+struct Part<'a, C> {
+    planes: &'a Planes<C>,
+    blocks: &'a [u32],
+    kv_head: usize,
+    dim: usize,
+    softcap: Option<f32>,
+    seen: Range,
+}
+
+impl<C: Cell> Part<'_, C> {
     /// `Q` queries; `B` blocks, or vectors of values, at once.
     #[inline(always)]
     fn sized<L: Lanes, const Q: usize, const B: usize>(

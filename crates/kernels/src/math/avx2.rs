@@ -29,6 +29,7 @@ macro_rules! both {
 impl Lanes for Avx2 {
     type V = (__m256, __m256);
     const WIDE: bool = false;
+    const PLAIN: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {

@@ -20,6 +20,7 @@ pub(super) unsafe fn run<K: Kernel>(kernel: K) {
 impl Lanes for Avx512 {
     type V = __m512;
     const WIDE: bool = true;
+    const PLAIN: bool = false;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {

@@ -24,6 +24,8 @@ pub(crate) trait Lanes: Copy {
     type V: Copy;
     /// Whether a vector takes one register out of 32, and not two out of 16.
     const WIDE: bool;
+    /// Whether this is plain Rust, for which nothing is gained by large tiles.
+    const PLAIN: bool;
 
     fn splat(self, x: f32) -> Self::V;
     fn load(self, from: &[f32; VECTOR]) -> Self::V;

@@ -1,4 +1,7 @@
 //! Vectors as arrays: the reference for the other levels.
+//!
+//! Operations that become a library call or a branch per lane are kept out of line: inlined into every kernel they would
+//! take minutes to compile.
 
 use super::{Lanes, VECTOR};
 use crate::half::{f16_to_f32, f32_to_f16};
@@ -10,6 +13,7 @@ pub(crate) struct Scalar;
 impl Lanes for Scalar {
     type V = [f32; VECTOR];
     const WIDE: bool = false;
+    const PLAIN: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> Self::V {
@@ -23,11 +27,11 @@ impl Lanes for Scalar {
     fn store(self, v: Self::V, to: &mut [f32; VECTOR]) {
         *to = v;
     }
-    #[inline(always)]
+    #[inline(never)]
     fn load_f16(self, from: &[u16; VECTOR]) -> Self::V {
         from.map(f16_to_f32)
     }
-    #[inline(always)]
+    #[inline(never)]
     fn store_f16(self, v: Self::V, to: &mut [u16; VECTOR]) {
         *to = v.map(f32_to_f16);
     }
@@ -47,7 +51,7 @@ impl Lanes for Scalar {
     fn div(self, a: Self::V, b: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] / b[i])
     }
-    #[inline(always)]
+    #[inline(never)]
     fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i].mul_add(b[i], c[i]))
     }
