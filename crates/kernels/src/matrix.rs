@@ -34,7 +34,7 @@ mod tests;
 mod vectors;
 
 pub use activations::Activations;
-pub use pack::Row;
+pub use pack::{Fill, Row};
 pub use products::multiply;
 
 use crate::{Pool, buffer::Buffer};
@@ -76,13 +76,7 @@ impl Matrix {
     /// When `format` has another group or code size than those named there; when `fill` calls `sink` not exactly once,
     /// with another kind of row than the format's, with other lengths than the columns ask for, or with a 4-bit code
     /// that is not in 0..=15.
-    pub fn pack(
-        pool: &Pool,
-        format: Format,
-        rows: usize,
-        columns: usize,
-        fill: &(dyn Fn(usize, &mut dyn FnMut(Row<'_>)) + Sync),
-    ) -> Self {
+    pub fn pack(pool: &Pool, format: Format, rows: usize, columns: usize, fill: &Fill<'_>) -> Self {
         let layout = Layout::new(format, rows, columns);
         Self { bytes: pack::pack(pool, &layout, fill), layout }
     }

@@ -28,10 +28,13 @@ pub enum Row<'a> {
     },
 }
 
+/// What gives a matrix its rows: `fill(row, sink)` calls `sink` once, with the numbers of that row.
+pub type Fill<'a> = dyn Fn(usize, &mut dyn FnMut(Row<'_>)) + Sync + 'a;
+
 /// Panels that one task packs: enough to be worth handing out.
 const PANELS_A_TASK: usize = 4;
 
-pub(super) fn pack(pool: &Pool, layout: &Layout, fill: &(dyn Fn(usize, &mut dyn FnMut(Row<'_>)) + Sync)) -> Buffer {
+pub(super) fn pack(pool: &Pool, layout: &Layout, fill: &Fill<'_>) -> Buffer {
     let mut bytes = Buffer::zeroed(layout.bytes());
     let panels = Disjoint::new(&mut bytes);
     pool.run(layout.panels().div_ceil(PANELS_A_TASK), &|task| {

@@ -187,9 +187,9 @@ impl<C: Codes, const HAS_MIN: bool, const F16_SCALES: bool> Quantised<C, HAS_MIN
                 }
                 if HAS_MIN {
                     let mins = Self::load_scales::<V>(weights.add(Self::SCALES_BYTES));
-                    for m in 0..M {
+                    for (m, sum) in sums.iter_mut().enumerate() {
                         let terms = &*tile.terms.add(m * tile.groups + group);
-                        sums[m] = V::fma(mins, V::broadcast(terms.sum), sums[m]);
+                        *sum = V::fma(mins, V::broadcast(terms.sum), *sum);
                     }
                 }
                 weights = weights.add(Self::BYTES);
