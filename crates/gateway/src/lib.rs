@@ -1,1 +1,27 @@
-//! gateway
+//! The public HTTP edge: routes per API family, admission, streaming, one terminal outcome for each request.
+//!
+//! A handler converts its family's JSON into an [`inference::Request`], passes admission, asks a backend of the
+//! catalogue and encodes the events that come. The crate sees backends and no engine; content and keys never reach a log.
+//!
+//! [`serve`] runs the whole on a listener; [`router`] is the same without connections, for tests and embedding.
+
+mod admission;
+mod body;
+mod caller;
+mod config;
+mod error;
+mod exchange;
+mod generation;
+mod metrics;
+mod openapi;
+mod router;
+mod routes;
+mod server;
+mod service;
+mod sse;
+
+pub use config::{Config, InvalidConfig};
+pub use openapi::document as openapi_document;
+pub use router::{Endpoint, endpoints, router};
+pub use server::{Drained, serve};
+pub use service::Service;

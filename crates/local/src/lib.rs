@@ -1,1 +1,14 @@
-//! local
+//! The backend that is our own engine: request → prompt → tokens → engine → text → events.
+//!
+//! [`load`] turns a model on disk into an [`inference::Backend`]. Everything that is text happens here: rendering the
+//! chat template, counting tokens, cutting at stop strings. What runs on the engine's thread sees token ids only.
+
+mod answer;
+mod backend;
+mod choice;
+mod load;
+mod memory;
+mod prompt;
+
+pub use load::{LoadError, Options, Summary, load, summarize};
+pub use memory::{MemoryPlan, TOKENS_PER_KV_BLOCK};

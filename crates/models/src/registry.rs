@@ -17,8 +17,11 @@ pub(crate) struct Architecture {
     /// Reads the hyper-parameters.
     pub(crate) configure: fn(&Settings<'_>) -> Result<ModelConfig, Error>,
     /// Builds one layer.
-    pub(crate) layer: fn(&Loader<'_>, &ModelConfig, usize) -> Result<Box<dyn Layer>, Error>,
+    pub(crate) layer: BuildLayer,
 }
+
+/// Takes the tensors of the layer with this number.
+pub(crate) type BuildLayer = fn(&Loader<'_>, &ModelConfig, usize) -> Result<Box<dyn Layer>, Error>;
 
 /// All architectures there are.
 const ARCHITECTURES: &[Architecture] =

@@ -1,1 +1,102 @@
-fn main() {}
+//! The `modelworks` binary: reads flags, environment and configuration, wires the crates together, runs one command.
+
+mod admin_key;
+mod cli;
+mod config;
+mod loader;
+mod machine;
+mod model_commands;
+mod progress_bar;
+mod run;
+mod serve;
+mod size;
+
+use std::{io::IsTerminal, path::Path, process::ExitCode, sync::Arc};
+
+use anyhow::{Context, Result};
+use catalog::{Catalog, Hub, Token};
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    cli::{Cli, Command},
+    config::{Settings, engine_options},
+    loader::LocalLoader,
+};
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+fn start() -> Result<()> {
+    let cli = Cli::parse();
+    let data_dir = config::data_dir(cli.data.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    let result = runtime.block_on(dispatch(cli.command, &data_dir));
+    // A blocking thread may still wait for the terminal or for a download that nobody wants any more.
+    runtime.shutdown_background();
+    result
+}
+
+async fn dispatch(command: Command, data_dir: &Path) -> Result<()> {
+    log_to_stderr(matches!(command, Command::Serve(_)));
+    let stdout = std::io::stdout;
+    match command {
+        Command::Serve(args) => {
+            let settings = Settings::resolve(args)?;
+            let catalog = open(data_dir, settings.engine.clone())?;
+            serve::serve(settings, data_dir, catalog).await
+        }
+        Command::Pull { reference, name } => {
+            let catalog = open(data_dir, default_options()?)?;
+            let name = model_commands::pull(&catalog, &reference, name).await?;
+            run::say(&format!("{name} is on disk; try it: modelworks run {name}\n"))
+        }
+        Command::List => model_commands::list(&*open(data_dir, default_options()?)?, &mut stdout()),
+        Command::Show { name } => model_commands::show(&*open(data_dir, default_options()?)?, &name, &mut stdout()),
+        Command::Rm { name } => model_commands::remove(&open(data_dir, default_options()?)?, &name),
+        Command::Run(args) => {
+            let options = engine_options(&args.engine, 1, 1)?;
+            let catalog = open(data_dir, options.clone())?;
+            let path = model_commands::ensure(&catalog, &args.name).await?;
+            run::run(args, path, options).await
+        }
+    }
+}
+
+fn default_options() -> Result<local::Options> {
+    engine_options(&cli::EngineArgs::default(), 1, 1)
+}
+
+fn open(data_dir: &Path, options: local::Options) -> Result<Arc<Catalog>> {
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    let mut config = catalog::Config::new(data_dir);
+    if let Some(endpoint) = variable("HF_ENDPOINT") {
+        config.hub = Hub { endpoint, ..config.hub };
+    }
+    config.hub.token = variable("HF_TOKEN").map(|token| Token::new(&token));
+    Ok(Catalog::open(config, Arc::new(LocalLoader { options }))?)
+}
+
+/// Logs go to standard error: for people on a terminal, as JSON elsewhere. `RUST_LOG` chooses what is logged.
+fn log_to_stderr(serves: bool) {
+    let usual = if serves { "info" } else { "error" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        builder.init();
+    } else {
+        builder.json().init();
+    }
+}

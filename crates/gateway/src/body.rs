@@ -1,0 +1,150 @@
+//! Reads a request's body: bounded in size and time, JSON whatever the content type says.
+
+use axum::{
+    body::{Body, BodyDataStream},
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header},
+};
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+use tokio::time::timeout;
+
+use crate::{Config, Service, error::ApiError};
+
+/// What is read and thrown away of a body that is too large, in multiples of the limit. A client that is still sending
+/// would see its connection reset instead of the 413.
+const DISCARD_FACTOR: usize = 4;
+
+/// A body that is JSON of the shape `T`. The content type is not looked at: `curl -d` sends a form's.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Service> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, service: &Service) -> Result<Self, ApiError> {
+        let bytes = read(request, service.config()).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+async fn read(request: Request, config: &Config) -> Result<Vec<u8>, ApiError> {
+    let limit = config.max_body_bytes;
+    let announced = announced_bytes(request.headers());
+    // A client that waits for leave to send can be told at once.
+    if announced.is_some_and(|bytes| bytes > limit) && request.headers().contains_key(header::EXPECT) {
+        return Err(ApiError::BodyTooLarge { limit });
+    }
+    let expected = announced.unwrap_or(0).min(limit);
+    let reading = collect(request.into_body(), expected, limit);
+    timeout(config.body_timeout, reading).await.map_err(|_| ApiError::BodyTimeout { within: config.body_timeout })?
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+async fn collect(body: Body, expected: usize, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let mut chunks = body.into_data_stream();
+    // What is announced is not allocated before it comes: many idle announcements must not fill the memory.
+    let mut bytes = Vec::with_capacity(expected.min(64 << 10));
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| ApiError::BodyBroken)?;
+        if bytes.len() + chunk.len() > limit {
+            discard(chunks, limit.saturating_mul(DISCARD_FACTOR)).await;
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+async fn discard(mut chunks: BodyDataStream, most: usize) {
+    let mut left = most;
+    while let Some(Ok(chunk)) = chunks.next().await {
+        match left.checked_sub(chunk.len()) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+}
+
+/// Parses, and names the parameter where that fails.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let cause = error.into_inner();
+        if !cause.is_data() {
+            return ApiError::NotJson { message: cause.to_string() };
+        }
+        let message = cause.to_string();
+        let within = (path != ".").then_some(path);
+        match (within, missing_field(&message)) {
+            (Some(path), Some(field)) => ApiError::invalid(format!("{path}.{field}"), message),
+            (Some(path), None) => ApiError::invalid(path.clone(), format!("`{path}`: {message}")),
+            (None, Some(field)) => ApiError::invalid(field, message.clone()),
+            (None, None) => inference::Error::Invalid { parameter: None, message }.into(),
+        }
+    })?;
+    json.end().map_err(|error| ApiError::NotJson { message: error.to_string() })?;
+    Ok(value)
+}
+
+/// The name in serde's sentence about a field that is not there.
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::openai::{ChatRequest, CompletionRequest};
+
+    use super::*;
+
+    fn refusal<T: DeserializeOwned>(text: &str) -> (&'static str, Option<String>, String) {
+        let error = parse::<T>(text.as_bytes()).err().expect("this body must be refused");
+        let body = error.body().error;
+        (body.code, body.param, body.message)
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_with_the_path_to_it() {
+        let check = |text: &str, param: Option<&str>, says: &str| {
+            let (code, found, message) = refusal::<ChatRequest>(text);
+            assert_eq!((code, found.as_deref()), ("invalid_value", param), "{message}");
+            assert!(message.contains(says), "{message}");
+        };
+        check(r#"{"messages":[]}"#, Some("model"), "missing field `model`");
+        check(r#"{"model":"m"}"#, Some("messages"), "missing field `messages`");
+        check(r#"{"model":"m","messages":[{"content":"x"}]}"#, Some("messages[0].role"), "missing field `role`");
+        check(r#"{"model":"m","messages":[],"temperature":"hot"}"#, Some("temperature"), "expected f64");
+        check(r#"{"model":"m","messages":[],"n":1.5}"#, Some("n"), "floating point");
+        check(
+            r#"{"model":"m","messages":[{"role":"user","content":7}]}"#,
+            Some("messages[0].content"),
+            "a string or a list",
+        );
+        check(r#"{"model":"m","messages":[],"stop":["a",1]}"#, Some("stop[1]"), "expected a string");
+        check(
+            r#"{"model":"m","messages":[],"stream_options":{"include_usage":3}}"#,
+            Some("stream_options.include_usage"),
+            "boolean",
+        );
+        check("[]", None, "");
+    }
+
+    #[test]
+    fn a_prompt_of_the_wrong_type_is_named() {
+        let (code, param, _) = refusal::<CompletionRequest>(r#"{"model":"m","prompt":[[1],[true]]}"#);
+        assert_eq!((code, param.as_deref()), ("invalid_value", Some("prompt[1][0]")));
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_as_that() {
+        for text in ["", "{", "model=m", r#"{"model":"m","messages":[]} trailing"#, "{\"model\":\"\u{0}\"}"] {
+            assert_eq!(refusal::<ChatRequest>(text).0, "invalid_json", "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        refusal::<ChatRequest>(&format!(r#"{{"model":"m","messages":[],"x":{deep}}}"#));
+    }
+}

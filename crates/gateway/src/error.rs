@@ -1,0 +1,196 @@
+//! Every failure that a caller can be told, and how it is told.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use thiserror::Error;
+use wire::openai::{ErrorBody, ErrorResponse};
+
+/// Every failure that a caller can be told. `Display` is public text; docs/errors.md lists the codes.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub(crate) enum ApiError {
+    #[error("no API key was given; send the header `Authorization: Bearer <key>`")]
+    NoKey,
+    #[error("the API key is not valid here; check for a key of another installation, or a cut one")]
+    WrongKey,
+    #[error("there is nothing at this address; GET /openapi.json lists what there is")]
+    UnknownRoute,
+    #[error("this address does not take that method; the header `Allow` lists the ones it takes")]
+    WrongMethod,
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the body did not arrive within {} s", within.as_secs_f64())]
+    BodyTimeout { within: Duration },
+    #[error("the body broke off before its end")]
+    BodyBroken,
+    #[error("the body is not JSON: {message}")]
+    NotJson { message: String },
+    #[error("{message}")]
+    Unsupported { parameter: String, message: String },
+    #[error(transparent)]
+    Inference(#[from] inference::Error),
+}
+
+impl ApiError {
+    /// A wrong value of `parameter`.
+    pub(crate) fn invalid(parameter: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Inference(inference::Error::invalid(parameter, message))
+    }
+
+    /// A value of `parameter` that the API knows and that is not served here.
+    pub(crate) fn unsupported(parameter: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Unsupported { parameter: parameter.into(), message: message.into() }
+    }
+
+    /// Status, SDK type, code and parameter: the one table from failure to answer.
+    fn parts(&self) -> (StatusCode, &'static str, &'static str, Option<&str>) {
+        use inference::Error as E;
+        const REQUEST: &str = "invalid_request_error";
+        const RATE: &str = "rate_limit_error";
+        const SERVER: &str = "server_error";
+        match self {
+            Self::NoKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, REQUEST, "invalid_api_key", None),
+            Self::UnknownRoute => (StatusCode::NOT_FOUND, REQUEST, "not_found", None),
+            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, "method_not_allowed", None),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, "request_too_large", None),
+            Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, REQUEST, "request_timeout", None),
+            Self::BodyBroken | Self::NotJson { .. } => (StatusCode::BAD_REQUEST, REQUEST, "invalid_json", None),
+            Self::Unsupported { parameter, .. } => {
+                (StatusCode::BAD_REQUEST, REQUEST, "unsupported_value", Some(parameter))
+            }
+            Self::Inference(error) => match error {
+                E::Invalid { parameter, .. } => {
+                    (StatusCode::BAD_REQUEST, REQUEST, "invalid_value", parameter.as_deref())
+                }
+                E::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, REQUEST, "context_length_exceeded", None),
+                E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, REQUEST, "model_not_found", Some("model")),
+                E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, RATE, "overloaded", None),
+                E::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "model_unavailable", None),
+                E::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "shutting_down", None),
+                E::Internal => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", None),
+            },
+        }
+    }
+
+    /// The status of an answer that has not begun.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.parts().0
+    }
+
+    /// The body of an answer that has not begun, or the error event of a stream that has.
+    pub(crate) fn body(&self) -> ErrorResponse {
+        let (_, r#type, code, parameter) = self.parts();
+        let param = parameter.map(str::to_owned);
+        ErrorResponse { error: ErrorBody { message: self.to_string(), r#type, param, code } }
+    }
+
+    /// When trying again may help.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Inference(inference::Error::Overloaded { retry_after, .. }) => Some(*retry_after),
+            // Long enough for a restart, or for a load balancer to look elsewhere.
+            Self::Inference(inference::Error::ShuttingDown | inference::Error::Unavailable { .. }) => {
+                Some(Duration::from_secs(5))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), Json(self.body())).into_response();
+        let headers = response.headers_mut();
+        if self.status() == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(after) = self.retry_after() {
+            let seconds = after.as_millis().div_ceil(1000).clamp(1, 3600) as u64;
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use inference::Error as E;
+
+    use super::*;
+
+    /// One of each kind.
+    fn all() -> Vec<ApiError> {
+        let inference = [
+            E::invalid("temperature", "m"),
+            E::ContextLengthExceeded { limit: 1, requested: 2, prompt: 1, output: 1 },
+            E::ModelNotFound { model: "m".into() },
+            E::Overloaded { what: "the queue", retry_after: Duration::from_millis(1500) },
+            E::Unavailable { model: "m".into(), reason: "r".into() },
+            E::ShuttingDown,
+            E::Internal,
+        ];
+        let own = [
+            ApiError::NoKey,
+            ApiError::WrongKey,
+            ApiError::UnknownRoute,
+            ApiError::WrongMethod,
+            ApiError::BodyTooLarge { limit: 1 },
+            ApiError::BodyTimeout { within: Duration::from_secs(1) },
+            ApiError::BodyBroken,
+            ApiError::NotJson { message: "m".into() },
+            ApiError::unsupported("tools", "m"),
+        ];
+        own.into_iter().chain(inference.into_iter().map(ApiError::from)).collect()
+    }
+
+    /// Every string literal of `parts` that looks like a code, so that a new code cannot be forgotten here.
+    fn codes_in_source() -> Vec<&'static str> {
+        let source = include_str!("error.rs");
+        let body = source.split("fn parts(").nth(1).and_then(|rest| rest.split("fn status(").next()).unwrap();
+        let quoted = body.split('"').skip(1).step_by(2);
+        quoted.filter(|text| !text.ends_with("_error") || *text == "internal_error").collect()
+    }
+
+    #[test]
+    fn every_code_is_in_the_table_with_its_status() {
+        let table = include_str!("../../../docs/errors.md");
+        for error in all() {
+            let (status, _, code, _) = error.parts();
+            let row = format!("| {} | `{code}` |", status.as_u16());
+            assert!(table.contains(&row), "docs/errors.md has no row that begins with {row}");
+        }
+        for code in codes_in_source() {
+            assert!(table.contains(&format!("`{code}`")), "docs/errors.md does not know {code}");
+        }
+    }
+
+    #[test]
+    fn every_code_of_the_table_exists() {
+        let known: Vec<_> = all().iter().map(|error| error.parts().2).collect();
+        let table = include_str!("../../../docs/errors.md");
+        let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains("| `"));
+        let codes: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
+        assert!(codes.len() >= 10);
+        for code in codes {
+            assert!(known.contains(&code), "docs/errors.md lists {code}, which nothing here answers with");
+        }
+    }
+
+    #[test]
+    fn waiting_is_told_in_whole_seconds_where_it_helps() {
+        for error in all() {
+            let response = error.clone().into_response();
+            let retry = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+            let expect = match error.parts().2 {
+                "overloaded" => Some("2"),
+                "shutting_down" | "model_unavailable" => Some("5"),
+                _ => None,
+            };
+            assert_eq!(retry.as_deref(), expect, "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! An admitted request for generated text, from the model's name to the terminal event, as one stream.
+
+mod answers;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, ready};
+use inference::{Capabilities, Error, Event, Input, Request, Usage};
+
+use crate::{Service, admission::Admitted};
+use answers::Answers;
+
+/// What is asked of which model: one request for each prompt, all with the same number of choices.
+pub(crate) struct Ask {
+    /// The model, by the name that the caller gave.
+    pub(crate) model: String,
+    /// At least one.
+    pub(crate) requests: Vec<Request>,
+}
+
+/// The events of an admitted request. It always ends with exactly one terminal event, whatever the backend does, and
+/// refusals are terminal events too. Dropping it cancels what runs.
+pub(crate) struct Generation {
+    state: State,
+    // Behind `state`, so that what runs is dropped before the request counts as ended.
+    admitted: Admitted,
+}
+
+enum State {
+    Opening(BoxFuture<'static, Result<Opened, Error>>),
+    Running(Answers),
+    Over,
+}
+
+struct Opened {
+    answers: Answers,
+    prompt_tokens: u64,
+}
+
+impl Generation {
+    /// Asks. Nothing happens before the first poll.
+    pub(crate) fn new(service: &Service, admitted: Admitted, ask: Ask) -> Self {
+        Self { state: State::Opening(open(service.clone(), ask).boxed()), admitted }
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        loop {
+            match &mut self.state {
+                State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
+                    Ok(opened) => {
+                        self.admitted.prompt(opened.prompt_tokens);
+                        self.state = State::Running(opened.answers);
+                    }
+                    Err(error) => return Poll::Ready(Event::Failed { error, usage: Usage::default() }),
+                },
+                State::Running(answers) => return answers.poll_event(cx),
+                State::Over => unreachable!("a generation that is over is not polled"),
+            }
+        }
+    }
+}
+
+impl Stream for Generation {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        let this = &mut *self;
+        if matches!(this.state, State::Over) {
+            return Poll::Ready(None);
+        }
+        // A panic in a backend fails its own request and no more; unwinding further would cut the connection.
+        let polled = catch_unwind(AssertUnwindSafe(|| this.poll_event(cx)));
+        let event = match polled {
+            Ok(poll) => ready!(poll),
+            Err(_) => {
+                tracing::error!(request_id = this.admitted.request_id(), "a backend panicked");
+                Event::Failed { error: Error::Internal, usage: Usage::default() }
+            }
+        };
+        this.admitted.observe(&event);
+        if event.is_terminal() {
+            this.state = State::Over;
+        }
+        Poll::Ready(Some(event))
+    }
+}
+
+/// Loads the model where that is needed, checks every prompt, and only then starts any.
+async fn open(service: Service, ask: Ask) -> Result<Opened, Error> {
+    let backend = service.catalog().backend(&ask.model).await?;
+    let choices = ask.requests.first().map_or(1, |request| request.choices);
+    let mut prepared = Vec::with_capacity(ask.requests.len());
+    for request in ask.requests {
+        check(backend.capabilities(), &request)?;
+        prepared.push(backend.prepare(request).await?);
+    }
+    let prompt_tokens = prepared.iter().map(|prepared| prepared.prompt_tokens()).sum();
+    let streams = prepared.into_iter().map(|prepared| prepared.run()).collect::<Result<Vec<_>, _>>()?;
+    Ok(Opened { answers: Answers::new(streams, choices), prompt_tokens })
+}
+
+/// Refuses what the model cannot do at all.
+fn check(model: &Capabilities, request: &Request) -> Result<(), Error> {
+    let known = |id: &u32| *id < model.vocabulary;
+    if let Some((id, _)) = request.sampling.logit_bias.iter().find(|(id, _)| !known(id)) {
+        let message = format!("logit_bias names the token {id}, but the model's ids are below {}", model.vocabulary);
+        return Err(Error::invalid("logit_bias", message));
+    }
+    match &request.input {
+        Input::Chat(_) if !model.chat => {
+            Err(Error::invalid("model", "this model has no chat template; use /v1/completions with it"))
+        }
+        Input::Tokens(ids) => match ids.iter().find(|id| !known(id)) {
+            Some(id) => {
+                let message =
+                    format!("the prompt holds the token {id}, but the model's ids are below {}", model.vocabulary);
+                Err(Error::invalid("prompt", message))
+            }
+            None => Ok(()),
+        },
+        Input::Chat(_) | Input::Text(_) => Ok(()),
+    }
+}
+
+/// Collects a generation that is answered in one piece.
+pub(crate) async fn collect(mut generation: Generation, mut take: impl FnMut(Event)) -> Result<Usage, Error> {
+    while let Some(event) = generation.next().await {
+        match event {
+            Event::Done(usage) => return Ok(usage),
+            Event::Failed { error, .. } => return Err(error),
+            Event::Text { .. } | Event::Finished { .. } => take(event),
+        }
+    }
+    Err(Error::Internal)
+}

@@ -1,0 +1,101 @@
+//! The route list and the order of the layers.
+
+use axum::{
+    Router,
+    handler::Handler,
+    http::Method,
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, on},
+};
+
+use crate::{
+    Service,
+    caller::{self, Caller},
+    error::ApiError,
+    exchange,
+    routes::{meta, native, openai},
+};
+
+/// One route of the public API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `GET` or `POST`.
+    pub method: Method,
+    /// The path as the OpenAPI document writes it, such as `/v1/models/{id}`.
+    pub path: String,
+    /// Whether it answers without a key.
+    pub public: bool,
+}
+
+/// Paths that answer without a key: whether the service lives is no secret, and a prober has no key.
+const PUBLIC: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Whether the route of this pattern answers without a key.
+pub(crate) fn is_public(pattern: &str) -> bool {
+    PUBLIC.contains(&pattern)
+}
+
+struct Route {
+    method: Method,
+    /// axum's pattern.
+    pattern: &'static str,
+    handler: MethodRouter<Service>,
+}
+
+/// The route list.
+fn routes() -> Vec<Route> {
+    vec![
+        post("/v1/chat/completions", openai::routes::chat_completions),
+        post("/v1/completions", openai::routes::completions),
+        get("/v1/models", openai::routes::list_models),
+        // A model's name may hold slashes.
+        get("/v1/models/{*id}", openai::routes::retrieve_model),
+        post("/tokenize", native::tokenize),
+        post("/detokenize", native::detokenize),
+        get("/healthz", meta::healthz),
+        get("/readyz", meta::readyz),
+        get("/metrics", meta::metrics),
+        get("/openapi.json", meta::openapi),
+    ]
+}
+
+fn get<T: 'static>(pattern: &'static str, handler: impl Handler<T, Service>) -> Route {
+    Route { method: Method::GET, pattern, handler: on(axum::routing::MethodFilter::GET, handler) }
+}
+
+fn post<T: 'static>(pattern: &'static str, handler: impl Handler<T, Service>) -> Route {
+    Route { method: Method::POST, pattern, handler: on(axum::routing::MethodFilter::POST, handler) }
+}
+
+/// Every route that there is, in the order of the list.
+pub fn endpoints() -> Vec<Endpoint> {
+    let endpoint = |route: Route| Endpoint {
+        method: route.method,
+        path: route.pattern.replace("{*", "{"),
+        public: is_public(route.pattern),
+    };
+    routes().into_iter().map(endpoint).collect()
+}
+
+/// The whole public API.
+pub fn router(service: Service) -> Router {
+    let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.pattern, route.handler));
+    layers(router.fallback(unknown_route).method_not_allowed_fallback(wrong_method), &service).with_state(service)
+}
+
+/// The order of the layers; the last one is the outermost.
+fn layers(router: Router<Service>, service: &Service) -> Router<Service> {
+    router
+        // Nothing behind this is reached without a key, except what is listed as public.
+        .layer(from_fn_with_state(service.clone(), caller::authenticate))
+        // Sees every answer, refusals and panics included: the request's id, one log line, one count.
+        .layer(from_fn_with_state(service.clone(), exchange::observe))
+}
+
+async fn unknown_route(_: Caller) -> ApiError {
+    ApiError::UnknownRoute
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::WrongMethod
+}

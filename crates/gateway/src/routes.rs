@@ -1,0 +1,5 @@
+//! One module per API family.
+
+pub(crate) mod meta;
+pub(crate) mod native;
+pub(crate) mod openai;

@@ -1,0 +1,235 @@
+//! From OpenAI's requests to ours. Every rule about a single parameter is in `validate`; combinations are here.
+
+mod messages;
+mod prompt;
+
+use std::collections::BTreeMap;
+
+use inference::{Input, Request, Sampling};
+use wire::openai::{ChatRequest, CompletionRequest, Stop, StreamOptions};
+
+use super::validate::{absent, integer, logit_bias, not_supported, number, response_format, stops};
+use crate::{Config, caller::Caller, error::ApiError, generation::Ask};
+
+/// How the answer is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Render {
+    /// As server-sent events.
+    pub(super) stream: bool,
+    /// With the token counts in a last chunk, when it is a stream.
+    pub(super) include_usage: bool,
+    /// Choices over all prompts.
+    pub(super) choices: u32,
+    /// `Some(k)`: with log-probabilities, and those of the `k` most likely tokens.
+    pub(super) logprobs: Option<u32>,
+}
+
+/// OpenAI's default for completions, which have no turn to end.
+const COMPLETION_TOKENS: u32 = 16;
+
+const MOST_LOGPROBS: u32 = 20;
+
+/// A conversation.
+pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
+    response_format(body.response_format.as_ref())?;
+    if body.tools.as_ref().is_some_and(|tools| !tools.is_empty()) {
+        return Err(not_supported("tools"));
+    }
+    if body.functions.as_ref().is_some_and(|functions| !functions.is_empty()) {
+        return Err(not_supported("functions"));
+    }
+    if let Some(modality) = body.modalities.iter().flatten().find(|modality| *modality != "text") {
+        return Err(ApiError::unsupported("modalities", format!("the modality {modality:?} is not supported here")));
+    }
+    absent(&[
+        ("guided_json", body.guided_json.as_ref()),
+        ("guided_regex", body.guided_regex.as_ref()),
+        ("guided_choice", body.guided_choice.as_ref()),
+        ("guided_grammar", body.guided_grammar.as_ref()),
+        ("structured_outputs", body.structured_outputs.as_ref()),
+        ("grammar", body.grammar.as_ref()),
+        ("json_schema", body.json_schema.as_ref()),
+    ])?;
+    let max_tokens = match (body.max_completion_tokens, body.max_tokens) {
+        (Some(new), Some(old)) if new != old => {
+            let message = "max_tokens is the older name of max_completion_tokens; give one of them";
+            return Err(ApiError::invalid("max_tokens", message));
+        }
+        (Some(new), _) => integer("max_completion_tokens", Some(new), 1..=u32::MAX)?,
+        (None, old) => integer("max_tokens", old, 1..=u32::MAX)?,
+    };
+    let top_logprobs = integer("top_logprobs", body.top_logprobs, 0..=MOST_LOGPROBS)?;
+    let logprobs = match (body.logprobs, top_logprobs) {
+        (Some(true), top) => Some(top.unwrap_or(0)),
+        (_, Some(1..)) => return Err(ApiError::invalid("top_logprobs", "top_logprobs needs logprobs to be true")),
+        _ => None,
+    };
+    let messages = messages::convert(body.messages)?;
+    let options = Options {
+        model: body.model,
+        max_tokens,
+        min_tokens: body.min_tokens,
+        ignore_eos: body.ignore_eos,
+        n: body.n,
+        logprobs,
+        echo: false,
+        stop: body.stop,
+        stream: body.stream,
+        stream_options: body.stream_options,
+        sampling: Numbers {
+            temperature: body.temperature,
+            top_p: body.top_p,
+            top_k: body.top_k,
+            min_p: body.min_p,
+            repetition_penalty: body.repetition_penalty,
+            presence_penalty: body.presence_penalty,
+            frequency_penalty: body.frequency_penalty,
+            logit_bias: body.logit_bias,
+            seed: body.seed,
+        },
+    };
+    options.ask(vec![Input::Chat(messages)], caller, config)
+}
+
+/// One or several prompts.
+pub(super) fn completion(body: CompletionRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
+    response_format(body.response_format.as_ref())?;
+    if body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()) {
+        return Err(not_supported("suffix"));
+    }
+    absent(&[
+        ("guided_json", body.guided_json.as_ref()),
+        ("guided_regex", body.guided_regex.as_ref()),
+        ("guided_choice", body.guided_choice.as_ref()),
+        ("guided_grammar", body.guided_grammar.as_ref()),
+        ("structured_outputs", body.structured_outputs.as_ref()),
+        ("grammar", body.grammar.as_ref()),
+        ("json_schema", body.json_schema.as_ref()),
+    ])?;
+    if let Some(best_of) = body.best_of
+        && best_of != body.n.unwrap_or(1)
+    {
+        let message = "best_of must equal n: answers are not generated in order to be thrown away here";
+        return Err(ApiError::unsupported("best_of", message));
+    }
+    let inputs = prompt::convert(body.prompt)?;
+    let options = Options {
+        model: body.model,
+        max_tokens: Some(integer("max_tokens", body.max_tokens, 0..=u32::MAX)?.unwrap_or(COMPLETION_TOKENS)),
+        min_tokens: body.min_tokens,
+        ignore_eos: body.ignore_eos,
+        n: body.n,
+        logprobs: integer("logprobs", body.logprobs, 0..=MOST_LOGPROBS)?,
+        echo: body.echo.unwrap_or(false),
+        stop: body.stop,
+        stream: body.stream,
+        stream_options: body.stream_options,
+        sampling: Numbers {
+            temperature: body.temperature,
+            top_p: body.top_p,
+            top_k: body.top_k,
+            min_p: body.min_p,
+            repetition_penalty: body.repetition_penalty,
+            presence_penalty: body.presence_penalty,
+            frequency_penalty: body.frequency_penalty,
+            logit_bias: body.logit_bias,
+            seed: body.seed,
+        },
+    };
+    options.ask(inputs, caller, config)
+}
+
+/// What both kinds of request have. `max_tokens` and `logprobs` are checked, the rest is as the caller gave it.
+struct Options {
+    model: String,
+    max_tokens: Option<u32>,
+    min_tokens: Option<i64>,
+    ignore_eos: Option<bool>,
+    n: Option<i64>,
+    logprobs: Option<u32>,
+    echo: bool,
+    stop: Option<Stop>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    sampling: Numbers,
+}
+
+impl Options {
+    fn ask(self, inputs: Vec<Input>, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
+        if self.model.is_empty() {
+            return Err(ApiError::invalid("model", "model is empty; GET /v1/models lists the names"));
+        }
+        let stream = self.stream.unwrap_or(false);
+        if self.stream_options.is_some() && !stream {
+            return Err(ApiError::invalid("stream_options", "stream_options needs stream to be true"));
+        }
+        let each = integer("n", self.n, 1..=config.max_choices)?.unwrap_or(1);
+        let choices = u32::try_from(inputs.len()).unwrap_or(u32::MAX).saturating_mul(each);
+        if choices > config.max_choices {
+            let message = format!(
+                "{} prompts with {each} choices each are {choices} choices, but one request may have {}",
+                inputs.len(),
+                config.max_choices
+            );
+            return Err(ApiError::invalid("prompt", message));
+        }
+        let min_tokens = integer("min_tokens", self.min_tokens, 0..=u32::MAX)?.unwrap_or(0);
+        if let Some(most) = self.max_tokens
+            && min_tokens > most
+        {
+            let message = format!("min_tokens is {min_tokens}, which is more than max_tokens, {most}");
+            return Err(ApiError::invalid("min_tokens", message));
+        }
+        let stop = stops(self.stop)?;
+        let sampling = self.sampling.check()?;
+        let request = |input| Request {
+            sampling: sampling.clone(),
+            max_tokens: self.max_tokens,
+            min_tokens,
+            ignore_eos: self.ignore_eos.unwrap_or(false),
+            stop: stop.clone(),
+            choices: each,
+            logprobs: self.logprobs,
+            echo: self.echo,
+            cache_salt: caller.cache_salt(),
+            ..Request::new(input)
+        };
+        let include_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
+        let render = Render { stream, include_usage, choices, logprobs: self.logprobs };
+        Ok((Ask { model: self.model, requests: inputs.into_iter().map(request).collect() }, render))
+    }
+}
+
+/// The sampling parameters as the caller gave them.
+struct Numbers {
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    top_k: Option<i64>,
+    min_p: Option<f64>,
+    repetition_penalty: Option<f64>,
+    presence_penalty: Option<f64>,
+    frequency_penalty: Option<f64>,
+    logit_bias: Option<BTreeMap<String, f64>>,
+    seed: Option<i64>,
+}
+
+impl Numbers {
+    fn check(self) -> Result<Sampling, ApiError> {
+        // Some clients send -1 for "keep all", which is 0 here.
+        let top_k = self.top_k.map(|k| if k == -1 { 0 } else { k });
+        // A sum of 0 keeps the one most likely token; a hair above 0 says the same without being a special case.
+        let top_p = number("top_p", self.top_p, 0.0..=1.0)?.map(|p| p.max(f32::MIN_POSITIVE));
+        Ok(Sampling {
+            temperature: number("temperature", self.temperature, 0.0..=2.0)?,
+            top_k: integer("top_k", top_k, 0..=u32::MAX)?,
+            top_p,
+            min_p: number("min_p", self.min_p, 0.0..=1.0)?,
+            repetition_penalty: number("repetition_penalty", self.repetition_penalty, 0.01..=100.0)?,
+            presence_penalty: number("presence_penalty", self.presence_penalty, -2.0..=2.0)?,
+            frequency_penalty: number("frequency_penalty", self.frequency_penalty, -2.0..=2.0)?,
+            logit_bias: logit_bias(self.logit_bias)?,
+            // A seed is a name for a sequence of draws: the bits count, not the sign.
+            seed: self.seed.map(i64::cast_unsigned),
+        })
+    }
+}

@@ -1,0 +1,52 @@
+//! From events to OpenAI's answers. Plain structs: events in, JSON out, no HTTP.
+
+mod chat;
+mod completion;
+mod logprobs;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use inference::FinishReason;
+use wire::openai::{PromptTokensDetails, Usage};
+
+pub(super) use chat::{ChatAnswer, ChatStream};
+pub(super) use completion::{CompletionAnswer, CompletionStream};
+
+/// Changes with the program: another version may round otherwise, and a seed then gives another answer.
+const FINGERPRINT: &str = concat!("modelworks-", env!("CARGO_PKG_VERSION"));
+
+/// What all chunks of one answer have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    id: String,
+    model: String,
+    /// Seconds since 1970.
+    created: u64,
+}
+
+impl Head {
+    /// The head of an answer that begins now.
+    pub(super) fn new(id: String, model: String) -> Self {
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Self { id, model, created }
+    }
+}
+
+fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+    }
+}
+
+fn usage(usage: inference::Usage) -> Usage {
+    Usage {
+        prompt_tokens: usage.prompt_tokens,
+        completion_tokens: usage.completion_tokens,
+        total_tokens: usage.prompt_tokens + usage.completion_tokens,
+        prompt_tokens_details: PromptTokensDetails { cached_tokens: usage.cached_tokens },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Completions, whole and in chunks. Both have the same shape, so a chunk is a small answer.
+
+use inference::{Event, TokenLogprob, Usage};
+use serde::Serialize;
+use wire::openai::{CompletionChoice, CompletionResponse};
+
+use super::{
+    FINGERPRINT, Head, finish_reason,
+    logprobs::{Lists, Offsets},
+    usage,
+};
+use crate::{
+    error::ApiError,
+    routes::openai::convert::Render,
+    sse::{Encode, Frames},
+};
+
+/// An answer in one piece.
+pub(crate) struct CompletionAnswer {
+    head: Head,
+    choices: Vec<Choice>,
+}
+
+struct Choice {
+    text: String,
+    logprobs: Option<(Lists, Offsets)>,
+    finish_reason: &'static str,
+}
+
+impl CompletionAnswer {
+    /// An answer of which nothing is known yet.
+    pub(crate) fn new(head: Head, render: Render) -> Self {
+        let choice = |_| Choice {
+            text: String::new(),
+            logprobs: render.logprobs.map(|top| (Lists::new(top), Offsets::default())),
+            finish_reason: "stop",
+        };
+        Self { head, choices: (0..render.choices).map(choice).collect() }
+    }
+
+    /// Takes what an event says. Terminal events say nothing about a choice.
+    pub(crate) fn push(&mut self, event: Event) {
+        match event {
+            Event::Text { choice, text, logprobs } => {
+                let Some(choice) = self.choices.get_mut(choice as usize) else { return };
+                choice.text.push_str(&text);
+                if let Some((lists, offsets)) = &mut choice.logprobs {
+                    lists.extend(&logprobs, offsets);
+                }
+            }
+            Event::Finished { choice, reason } => {
+                if let Some(choice) = self.choices.get_mut(choice as usize) {
+                    choice.finish_reason = finish_reason(reason);
+                }
+            }
+            Event::Done(_) | Event::Failed { .. } => {}
+        }
+    }
+
+    /// The answer, ready to be written.
+    pub(crate) fn finish(self, counts: Usage) -> impl Serialize {
+        let choice = |(index, choice): (usize, Choice)| CompletionChoice {
+            index: index as u32,
+            text: choice.text,
+            logprobs: choice.logprobs.map(|(lists, _)| lists.finish()),
+            finish_reason: Some(choice.finish_reason),
+        };
+        let choices = self.choices.into_iter().enumerate().map(choice).collect();
+        Whole { head: self.head, choices, counts }
+    }
+}
+
+/// Owns what [`CompletionResponse`] borrows.
+struct Whole {
+    head: Head,
+    choices: Vec<CompletionChoice>,
+    counts: Usage,
+}
+
+impl Serialize for Whole {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        response(&self.head, self.choices.clone(), Some(Some(usage(self.counts)))).serialize(serializer)
+    }
+}
+
+/// An answer in chunks.
+pub(crate) struct CompletionStream {
+    head: Head,
+    render: Render,
+    /// Where each choice's next token begins.
+    offsets: Vec<Offsets>,
+}
+
+impl CompletionStream {
+    /// An answer of which nothing is known yet.
+    pub(crate) fn new(head: Head, render: Render) -> Self {
+        Self { head, render, offsets: vec![Offsets::default(); render.choices as usize] }
+    }
+
+    fn chunk(&self, choices: Vec<CompletionChoice>, counts: Option<Usage>, frames: &mut Frames) {
+        let counts = self.render.include_usage.then(|| counts.map(usage));
+        frames.data(&response(&self.head, choices, counts));
+    }
+
+    fn text(&mut self, index: u32, text: String, tokens: &[TokenLogprob], frames: &mut Frames) {
+        let Some(offsets) = self.offsets.get_mut(index as usize) else { return };
+        let logprobs = self.render.logprobs.filter(|_| !tokens.is_empty()).map(|top| {
+            let mut lists = Lists::new(top);
+            lists.extend(tokens, offsets);
+            lists.finish()
+        });
+        // A token that ends inside a character has no text yet; it says something only with its probability.
+        if !text.is_empty() || logprobs.is_some() {
+            self.chunk(vec![CompletionChoice { index, text, logprobs, finish_reason: None }], None, frames);
+        }
+    }
+}
+
+impl Encode for CompletionStream {
+    fn push(&mut self, event: Event, frames: &mut Frames) {
+        match event {
+            Event::Text { choice, text, logprobs } => self.text(choice, text, &logprobs, frames),
+            Event::Finished { choice, .. } if choice >= self.render.choices => {}
+            Event::Finished { choice, reason } => {
+                let finish_reason = Some(finish_reason(reason));
+                let end = CompletionChoice { index: choice, text: String::new(), logprobs: None, finish_reason };
+                self.chunk(vec![end], None, frames);
+            }
+            Event::Done(counts) => {
+                if self.render.include_usage {
+                    self.chunk(Vec::new(), Some(counts), frames);
+                }
+                frames.done();
+            }
+            Event::Failed { error, .. } => frames.data(&ApiError::from(error).body()),
+        }
+    }
+}
+
+fn response(
+    head: &Head,
+    choices: Vec<CompletionChoice>,
+    usage: Option<Option<wire::openai::Usage>>,
+) -> CompletionResponse<'_> {
+    CompletionResponse {
+        id: &head.id,
+        object: "text_completion",
+        created: head.created,
+        model: &head.model,
+        system_fingerprint: FINGERPRINT,
+        choices,
+        usage,
+    }
+}

@@ -1,0 +1,111 @@
+//! What every handler shares.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use account::{ApiKey, KeyHash};
+use catalog::Catalog;
+
+use crate::{Config, metrics::Metrics};
+
+/// What every handler shares. Cloning it is cheap; all clones are one service.
+#[derive(Clone)]
+pub struct Service(Arc<Shared>);
+
+struct Shared {
+    config: Config,
+    catalog: Arc<Catalog>,
+    admin_key: KeyHash,
+    metrics: Metrics,
+    shutting_down: AtomicBool,
+    ids: Ids,
+}
+
+impl Service {
+    /// A service over `catalog`'s models, for callers who show the key that `admin_key` is the hash of.
+    pub fn new(config: Config, catalog: Arc<Catalog>, admin_key: KeyHash) -> Self {
+        Self(Arc::new(Shared {
+            config,
+            catalog,
+            admin_key,
+            metrics: Metrics::default(),
+            shutting_down: AtomicBool::new(false),
+            ids: Ids::default(),
+        }))
+    }
+
+    /// From now on `/readyz` says no and requests for a model are refused. What runs goes on.
+    pub fn begin_shutdown(&self) {
+        self.0.shutting_down.store(true, Ordering::Release);
+    }
+
+    /// Whether [`Self::begin_shutdown`] was called.
+    pub fn is_shutting_down(&self) -> bool {
+        self.0.shutting_down.load(Ordering::Acquire)
+    }
+
+    /// The limits and times in force.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// Requests for a model that are being served now.
+    pub fn requests_in_flight(&self) -> u64 {
+        self.metrics().in_flight()
+    }
+
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.0.catalog
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+
+    /// Whether the key opens this installation.
+    pub(crate) fn accepts(&self, key: &ApiKey) -> bool {
+        self.0.admin_key.matches(key)
+    }
+
+    /// A new id: `prefix` and 128 bits in hexadecimal.
+    pub(crate) fn new_id(&self, prefix: &str) -> String {
+        self.0.ids.next(prefix)
+    }
+}
+
+/// Makes ids that do not repeat, within a process or between two. They are no secrets.
+///
+/// A counter under two hash functions with keys that the operating system draws: no system call for each id.
+#[derive(Default)]
+struct Ids {
+    high: RandomState,
+    low: RandomState,
+    count: AtomicU64,
+}
+
+impl Ids {
+    fn next(&self, prefix: &str) -> String {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        format!("{prefix}{:016x}{:016x}", self.high.hash_one(count), self.low.hash_one(count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn ids_differ_in_one_process_and_between_two() {
+        let (one, other) = (Ids::default(), Ids::default());
+        let ids: HashSet<String> = (0..1000).flat_map(|_| [one.next("req_"), other.next("req_")]).collect();
+        assert_eq!(ids.len(), 2000);
+        assert!(ids.iter().all(|id| id.len() == 36 && id.starts_with("req_")));
+    }
+}

@@ -1,0 +1,162 @@
+//! Server-sent events: framing, pings, and when the status line goes out.
+//!
+//! The framing is that of the HTML standard's chapter on server-sent events; `[DONE]` is OpenAI's.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use inference::Event;
+use serde::Serialize;
+use tokio::time::{Instant, Sleep, sleep, timeout};
+
+use crate::{Config, error::ApiError, generation::Generation};
+
+/// Turns the events of one answer into frames. A plain struct does it, without HTTP, so that it is tested as such.
+pub(crate) trait Encode: Send + 'static {
+    /// Appends what `event` has to say. A terminal event's frames end the stream.
+    fn push(&mut self, event: Event, frames: &mut Frames);
+}
+
+/// Frames that wait to be sent.
+#[derive(Default)]
+pub(crate) struct Frames(Vec<u8>);
+
+impl Frames {
+    /// An event whose data is `value` as JSON.
+    pub(crate) fn data(&mut self, value: &impl Serialize) {
+        let before = self.0.len();
+        self.0.extend_from_slice(b"data: ");
+        // JSON text holds no line break, so one line is one event.
+        match serde_json::to_writer(&mut self.0, value) {
+            Ok(()) => self.0.extend_from_slice(b"\n\n"),
+            // Our own types serialise; a half-written frame would be worse than none.
+            Err(_) => self.0.truncate(before),
+        }
+    }
+
+    /// OpenAI's mark of a complete stream.
+    pub(crate) fn done(&mut self) {
+        self.0.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    /// A comment, which every reader skips.
+    fn ping(&mut self) {
+        self.0.extend_from_slice(b": ping\n\n");
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All that was appended since the last call.
+    pub(crate) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.0).into()
+    }
+}
+
+/// Answers with a stream. The status line waits for the first event, but not for long: a failure before it still has
+/// a status of its own, and a client is not left without any sign of life while a model is loaded.
+pub(crate) async fn respond(
+    mut generation: Generation,
+    mut encoder: impl Encode,
+    config: &Config,
+) -> Result<Response, ApiError> {
+    let mut frames = Frames::default();
+    let mut over = false;
+    match timeout(config.status_wait, generation.next()).await {
+        Ok(Some(Event::Failed { error, .. })) => return Err(error.into()),
+        Ok(Some(event)) => {
+            over = event.is_terminal();
+            encoder.push(event, &mut frames);
+        }
+        Ok(None) => return Err(inference::Error::Internal.into()),
+        Err(_) => frames.ping(),
+    }
+    let ping_interval = config.ping_interval;
+    let body = SseBody { generation, encoder, frames, over, ping: Box::pin(sleep(ping_interval)), ping_interval };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        // Proxies of the nginx kind would otherwise hold tokens back.
+        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// Frames as they come. Every piece holds all that is ready, and nothing waits for more.
+struct SseBody<E> {
+    generation: Generation,
+    encoder: E,
+    frames: Frames,
+    over: bool,
+    ping: Pin<Box<Sleep>>,
+    ping_interval: Duration,
+}
+
+// Nothing here is pinned in place: the parts that must not move are boxed.
+impl<E> Unpin for SseBody<E> {}
+
+impl<E: Encode> Stream for SseBody<E> {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        // One event a piece, unless it says nothing: several would make the first of them wait.
+        while !this.over && this.frames.is_empty() {
+            match this.generation.poll_next_unpin(cx) {
+                Poll::Ready(Some(event)) => {
+                    this.over = event.is_terminal();
+                    this.encoder.push(event, &mut this.frames);
+                }
+                Poll::Ready(None) => this.over = true,
+                Poll::Pending if this.ping.as_mut().poll(cx).is_ready() => this.frames.ping(),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        if this.frames.is_empty() {
+            return Poll::Ready(None);
+        }
+        this.ping.as_mut().reset(Instant::now() + this.ping_interval);
+        Poll::Ready(Some(Ok(this.frames.take())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_lines_with_an_empty_one_behind() {
+        let mut frames = Frames::default();
+        frames.data(&"a\nb\r");
+        frames.ping();
+        frames.done();
+        assert_eq!(frames.take(), "data: \"a\\nb\\r\"\n\n: ping\n\ndata: [DONE]\n\n");
+        assert!(frames.is_empty());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_json_leaves_no_half_frame() {
+        struct Broken;
+        impl Serialize for Broken {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("no"))
+            }
+        }
+        let mut frames = Frames::default();
+        frames.data(&[Broken]);
+        assert!(frames.is_empty());
+    }
+}

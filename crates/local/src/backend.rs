@@ -1,0 +1,236 @@
+//! [`inference::Backend`] over one loaded model.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use chat::Template;
+use engine::{Engine, SequenceRequest, SubmitError};
+use futures::{FutureExt, future::BoxFuture};
+use inference::{Backend, Capabilities, Error, EventStream, Load, Prepared, Request, Sampling, TokenizeOptions};
+use models::GenerationDefaults;
+use text::{Special, Tokenizer};
+use tokio::sync::Semaphore;
+
+use crate::{
+    answer,
+    choice::{Choice, Rules},
+    prompt,
+};
+
+/// When a full queue is likely to have a place again.
+const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// A loaded model.
+pub(crate) struct LocalBackend {
+    shared: Arc<Shared>,
+    capabilities: Capabilities,
+}
+
+/// What requests need of the model after they were admitted.
+struct Shared {
+    tokenizer: Arc<Tokenizer>,
+    template: Option<Template>,
+    engine: Engine,
+    defaults: GenerationDefaults,
+    context_length: usize,
+    /// Bounds how many blocking threads render and tokenise at once.
+    preparing: Semaphore,
+}
+
+impl LocalBackend {
+    pub fn new(
+        tokenizer: Arc<Tokenizer>,
+        template: Option<Template>,
+        engine: Engine,
+        defaults: GenerationDefaults,
+        context_length: usize,
+        threads: usize,
+    ) -> Self {
+        let capabilities = Capabilities {
+            context_length: context_length as u64,
+            vocabulary: tokenizer.vocabulary(),
+            chat: template.is_some(),
+        };
+        let preparing = Semaphore::new(threads.max(1));
+        let shared = Shared { tokenizer, template, engine, defaults, context_length, preparing };
+        Self { shared: Arc::new(shared), capabilities }
+    }
+
+    /// Runs `work` on a blocking thread, with at most as many at once as the model has threads.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let shared = Arc::clone(&self.shared);
+        let permit = self.shared.preparing.acquire().await.map_err(|_| Error::ShuttingDown)?;
+        let result = tokio::task::spawn_blocking(move || work(&shared)).await;
+        drop(permit);
+        result.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "preparing a request failed");
+            Err(Error::Internal)
+        })
+    }
+}
+
+impl Backend for LocalBackend {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn prepare(&self, request: Request) -> BoxFuture<'_, Result<Box<dyn Prepared>, Error>> {
+        async move {
+            let shared = Arc::clone(&self.shared);
+            let prepared = self.blocking(move |_| PreparedRequest::new(shared, request)).await?;
+            Ok(Box::new(prepared) as Box<dyn Prepared>)
+        }
+        .boxed()
+    }
+
+    fn tokenize(&self, text: String, options: TokenizeOptions) -> BoxFuture<'_, Result<Vec<u32>, Error>> {
+        self.blocking(move |shared| {
+            let special = Special { add: options.add_special, parse: options.parse_special };
+            shared.tokenizer.encode(&text, special, &[]).map_err(|error| {
+                tracing::warn!(%error, "a text could not be tokenised");
+                Error::invalid("content", "the text cannot be tokenised by this model")
+            })
+        })
+        .boxed()
+    }
+
+    fn detokenize(&self, tokens: Vec<u32>) -> BoxFuture<'_, Result<String, Error>> {
+        self.blocking(move |shared| {
+            shared.tokenizer.decode(&tokens, true).map_err(|error| Error::invalid("tokens", error.to_string()))
+        })
+        .boxed()
+    }
+
+    fn load(&self) -> Load {
+        let snapshot = self.shared.engine.snapshot();
+        Load {
+            sequences_running: snapshot.running as u64,
+            sequences_waiting: snapshot.waiting as u64,
+            kv_blocks_used: snapshot.kv_blocks_used as u64,
+            kv_blocks_total: snapshot.kv_blocks_total as u64,
+            steps: snapshot.steps,
+            step_rows: snapshot.rows_total,
+        }
+    }
+}
+
+/// A checked request with its prompt as tokens.
+struct PreparedRequest {
+    shared: Arc<Shared>,
+    request: Request,
+    prompt: Vec<u32>,
+    max_tokens: usize,
+}
+
+impl PreparedRequest {
+    fn new(shared: Arc<Shared>, mut request: Request) -> Result<Self, Error> {
+        let vocabulary = shared.tokenizer.vocabulary();
+        if let Some((unknown, _)) = request.sampling.logit_bias.iter().find(|(token, _)| *token >= vocabulary) {
+            return Err(Error::invalid(
+                "logit_bias",
+                format!("token id {unknown} is outside the vocabulary of {vocabulary} tokens"),
+            ));
+        }
+        let input = std::mem::replace(&mut request.input, inference::Input::Tokens(Vec::new()));
+        let prompt = prompt::tokens(input, &shared.tokenizer, shared.template.as_ref(), shared.context_length)?;
+        let limit = shared.context_length as u64;
+        // Without a bound of the caller's one token must fit; with one, all of them must: nothing is cut silently.
+        let output = request.max_tokens.map_or(1, u64::from);
+        let requested = prompt.len() as u64 + output;
+        if requested > limit {
+            return Err(Error::ContextLengthExceeded { limit, requested, prompt: prompt.len() as u64, output });
+        }
+        let max_tokens = request.max_tokens.map_or(shared.context_length - prompt.len(), |most| most as usize);
+        Ok(Self { shared, request, prompt, max_tokens })
+    }
+
+    fn end_tokens(&self) -> Vec<u32> {
+        if self.request.ignore_eos { Vec::new() } else { self.shared.tokenizer.end_tokens().to_vec() }
+    }
+}
+
+impl Prepared for PreparedRequest {
+    fn prompt_tokens(&self) -> u64 {
+        self.prompt.len() as u64
+    }
+
+    fn max_tokens(&self) -> u64 {
+        self.max_tokens as u64
+    }
+
+    fn run(self: Box<Self>) -> Result<EventStream, Error> {
+        let prompt_logprobs = self.request.echo && self.request.logprobs.is_some();
+        let echo = if self.request.echo && !prompt_logprobs {
+            Some(self.shared.tokenizer.decode(&self.prompt, true).map_err(|_| Error::Internal)?)
+        } else {
+            None
+        };
+        let rules = Rules {
+            stop: self.request.stop.clone(),
+            min_tokens: self.request.min_tokens as usize,
+            end_tokens: self.end_tokens(),
+            logprobs: self.request.logprobs.is_some(),
+            echo,
+        };
+        let sampling = resolve(&self.request.sampling, &self.shared.defaults)?;
+        let completion_tokens = Arc::new(AtomicU64::new(0));
+        let choices = (0..self.request.choices)
+            .map(|index| {
+                let sampling =
+                    engine::Sampling { seed: sampling.seed.wrapping_add(u64::from(index)), ..sampling.clone() };
+                let tokens = self.shared.engine.submit(SequenceRequest {
+                    prompt: self.prompt.clone(),
+                    sampling,
+                    max_tokens: self.max_tokens,
+                    min_tokens: rules.min_tokens,
+                    end_tokens: rules.end_tokens.clone(),
+                    logprobs: self.request.logprobs.map(|top| top as usize),
+                    prompt_logprobs,
+                    salt: self.request.cache_salt,
+                    constraint: None,
+                })?;
+                let tokenizer = Arc::clone(&self.shared.tokenizer);
+                Ok(Choice::new(index, tokens, tokenizer, rules.clone(), Arc::clone(&completion_tokens)))
+            })
+            .collect::<Result<Vec<_>, SubmitError>>()
+            .map_err(|error| match error {
+                SubmitError::QueueFull => {
+                    Error::Overloaded { what: "the queue of this model", retry_after: RETRY_AFTER }
+                }
+                // Token ids were checked in `prompt::tokens`, so this is a fault of ours.
+                SubmitError::InvalidPrompt => Error::Internal,
+                SubmitError::TooLong => Error::ContextLengthExceeded {
+                    limit: self.shared.context_length as u64,
+                    requested: (self.prompt.len() + self.max_tokens) as u64,
+                    prompt: self.prompt.len() as u64,
+                    output: self.max_tokens as u64,
+                },
+                SubmitError::Stopped => Error::ShuttingDown,
+            })?;
+        Ok(answer::events(choices, self.prompt.len() as u64, completion_tokens))
+    }
+}
+
+/// Fills what the caller left open: the model's own defaults, then the neutral value.
+fn resolve(asked: &Sampling, defaults: &GenerationDefaults) -> Result<engine::Sampling, Error> {
+    let seed = match asked.seed {
+        Some(seed) => seed,
+        None => getrandom::u64().map_err(|error| {
+            tracing::error!(%error, "the system gave no random seed");
+            Error::Internal
+        })?,
+    };
+    Ok(engine::Sampling {
+        temperature: asked.temperature.or(defaults.temperature).unwrap_or(1.0),
+        top_k: asked.top_k.or(defaults.top_k).unwrap_or(0) as usize,
+        top_p: asked.top_p.or(defaults.top_p).unwrap_or(1.0),
+        min_p: asked.min_p.or(defaults.min_p).unwrap_or(0.0),
+        repetition_penalty: asked.repetition_penalty.or(defaults.repetition_penalty).unwrap_or(1.0),
+        presence_penalty: asked.presence_penalty.unwrap_or(0.0),
+        frequency_penalty: asked.frequency_penalty.unwrap_or(0.0),
+        logit_bias: asked.logit_bias.clone(),
+        seed,
+    })
+}

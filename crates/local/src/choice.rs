@@ -1,0 +1,181 @@
+//! One choice of an answer: tokens from the engine become text, up to a stop.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use engine::{Finish, Output, Token, Tokens};
+use inference::{Error, Event, FinishReason, TokenLogprob};
+use text::{Detokenizer, StopStrings, Tokenizer};
+
+/// What the text stage must know of the request.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// Strings that end the answer.
+    pub stop: Vec<String>,
+    /// Stops are not looked for before this many tokens.
+    pub min_tokens: usize,
+    /// Tokens that end the answer and are not part of its text; empty when they are to be ignored.
+    pub end_tokens: Vec<u32>,
+    /// Whether log-probabilities are reported.
+    pub logprobs: bool,
+    /// Text to send before what is generated: the prompt, when it is echoed as a whole.
+    pub echo: Option<String>,
+}
+
+/// One running choice.
+pub(crate) struct Choice {
+    index: u32,
+    /// `None` once the choice has ended: dropping the tokens frees the sequence before the engine's next step.
+    tokens: Option<Tokens>,
+    tokenizer: Arc<Tokenizer>,
+    prompt_text: Detokenizer,
+    answer_text: Detokenizer,
+    stops: StopStrings,
+    rules: Rules,
+    generated: usize,
+    /// Tokens over all choices of the request, for its usage.
+    request_tokens: Arc<AtomicU64>,
+    /// Events that are ready but were not taken yet.
+    ready: VecDeque<Event>,
+}
+
+/// What [`Choice::next`] gives.
+pub(crate) enum Next {
+    /// An event of this choice.
+    Event(Event),
+    /// The choice has failed, and with it the request.
+    Failed(Error),
+    /// The choice has ended and was told so before.
+    End,
+}
+
+impl Choice {
+    /// `request_tokens` counts what the engine commits, up to and including the token that completes a stop.
+    pub fn new(
+        index: u32,
+        tokens: Tokens,
+        tokenizer: Arc<Tokenizer>,
+        rules: Rules,
+        request_tokens: Arc<AtomicU64>,
+    ) -> Self {
+        let mut ready = VecDeque::new();
+        if let Some(prompt) = &rules.echo {
+            ready.push_back(Event::Text { choice: index, text: prompt.clone(), logprobs: Vec::new() });
+        }
+        Self {
+            index,
+            tokens: Some(tokens),
+            prompt_text: Detokenizer::new(Arc::clone(&tokenizer), true),
+            answer_text: Detokenizer::new(Arc::clone(&tokenizer), false),
+            stops: StopStrings::new(rules.stop.clone()),
+            tokenizer,
+            rules,
+            generated: 0,
+            request_tokens,
+            ready,
+        }
+    }
+
+    /// The next event.
+    pub async fn next(&mut self) -> Next {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Next::Event(event);
+            }
+            let Some(tokens) = &mut self.tokens else { return Next::End };
+            match tokens.next().await {
+                Some(Output::Prompt(token)) => self.prompt_token(&token),
+                Some(Output::Token(token)) => self.token(&token),
+                Some(Output::Finished(finish)) => {
+                    if let Err(error) = self.finish(finish) {
+                        self.tokens = None;
+                        return Next::Failed(error);
+                    }
+                }
+                None => {
+                    self.tokens = None;
+                    return Next::Failed(Error::Internal);
+                }
+            }
+        }
+    }
+
+    fn prompt_token(&mut self, token: &Token) {
+        let text = self.prompt_text.push(token.id);
+        let logprobs = vec![self.logprob(token)];
+        self.ready.push_back(Event::Text { choice: self.index, text, logprobs });
+    }
+
+    fn token(&mut self, token: &Token) {
+        self.generated += 1;
+        self.request_tokens.fetch_add(1, Ordering::Relaxed);
+        let ends = self.generated >= self.rules.min_tokens;
+        if ends && self.rules.end_tokens.contains(&token.id) {
+            return; // the engine says Finished next; the token itself is counted, not shown
+        }
+        let text = self.answer_text.push(token.id);
+        let logprobs = if self.rules.logprobs { vec![self.logprob(token)] } else { Vec::new() };
+        if !ends || self.rules.stop.is_empty() {
+            self.text(text, logprobs);
+            return;
+        }
+        let scanned = self.stops.push(&text);
+        self.text(scanned.text, logprobs);
+        if scanned.stopped {
+            self.end(FinishReason::Stop);
+        }
+    }
+
+    fn finish(&mut self, finish: Finish) -> Result<(), Error> {
+        let reason = match finish {
+            Finish::EndToken => FinishReason::Stop,
+            Finish::MaxTokens | Finish::ContextFull => FinishReason::Length,
+            Finish::ShutDown => return Err(Error::ShuttingDown),
+            Finish::SlowReader | Finish::Failed => return Err(Error::Internal),
+        };
+        let rest = self.answer_text.finish();
+        let scanned = self.stops.push(&rest);
+        let mut text = scanned.text;
+        if !scanned.stopped {
+            text.push_str(&self.stops.finish());
+        }
+        self.text(text, Vec::new());
+        self.end(if scanned.stopped { FinishReason::Stop } else { reason });
+        Ok(())
+    }
+
+    fn text(&mut self, text: String, logprobs: Vec<TokenLogprob>) {
+        if !text.is_empty() || !logprobs.is_empty() {
+            self.ready.push_back(Event::Text { choice: self.index, text, logprobs });
+        }
+    }
+
+    fn end(&mut self, reason: FinishReason) {
+        self.tokens = None;
+        self.ready.push_back(Event::Finished { choice: self.index, reason });
+    }
+
+    fn logprob(&self, token: &Token) -> TokenLogprob {
+        let bytes = |id| self.tokenizer.token_bytes(id).map(<[u8]>::to_vec).unwrap_or_default();
+        TokenLogprob {
+            token: token.id,
+            bytes: bytes(token.id),
+            logprob: token.logprob,
+            top: token
+                .top
+                .iter()
+                .map(|&(id, logprob)| TokenLogprob {
+                    token: id,
+                    bytes: bytes(id),
+                    logprob: Some(logprob),
+                    top: Vec::new(),
+                })
+                .collect(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The installation's admin key: made at the first start, shown once, kept as a hash in the data folder.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use account::{ApiKey, KeyHash};
+use anyhow::{Context, Result};
+
+/// File in the data folder that holds the hash.
+const FILE: &str = "admin-key.hash";
+
+/// Environment variable that sets the first key, for containers and tests.
+pub const BOOTSTRAP_VARIABLE: &str = "MODELWORKS_BOOTSTRAP_KEY";
+
+/// The key's hash, and the key itself when it was made just now.
+pub struct AdminKey {
+    /// What callers' keys are compared with.
+    pub hash: KeyHash,
+    /// A key that nobody has seen yet.
+    pub fresh: Option<ApiKey>,
+}
+
+/// Reads the hash, or makes the first key: `bootstrap` when it is given, else a random one.
+pub fn open(data_dir: &Path, bootstrap: Option<String>) -> Result<AdminKey> {
+    let path = data_dir.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let hash = KeyHash::parse(text.trim()).with_context(|| {
+                format!("{} does not hold a key hash; remove it to make a new admin key", path.display())
+            })?;
+            return Ok(AdminKey { hash, fresh: None });
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    }
+    let (key, is_new) = match bootstrap {
+        Some(text) => {
+            (ApiKey::parse(text).with_context(|| format!("${BOOTSTRAP_VARIABLE} cannot be the admin key"))?, false)
+        }
+        None => (ApiKey::generate().context("making the admin key")?, true),
+    };
+    let hash = key.hash();
+    write(data_dir, &path, &hash.to_string()).with_context(|| format!("writing {}", path.display()))?;
+    Ok(AdminKey { hash, fresh: is_new.then_some(key) })
+}
+
+/// Writes whole or not at all, readable by the owner alone.
+fn write(folder: &Path, path: &Path, text: &str) -> std::io::Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&partial, path)?;
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_made_once_and_only_its_hash_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = open(folder.path(), None).unwrap();
+        let key = first.fresh.expect("the first start makes a key");
+        let second = open(folder.path(), None).unwrap();
+        assert!(second.fresh.is_none());
+        assert!(second.hash.matches(&key));
+        let kept = fs::read_to_string(folder.path().join(FILE)).unwrap();
+        assert!(!kept.contains(key.expose()));
+        let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_bootstrap_key_counts_only_at_the_first_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = "bootstrap-key-of-more-than-thirty-two-characters";
+        let first = open(folder.path(), Some(key.into())).unwrap();
+        assert!(first.fresh.is_none() && first.hash.matches(&ApiKey::parse(key.to_owned()).unwrap()));
+        let other = open(folder.path(), Some("another-key-of-more-than-thirty-two-characters".into())).unwrap();
+        assert!(other.hash.matches(&ApiKey::parse(key.to_owned()).unwrap()));
+    }
+
+    #[test]
+    fn a_short_bootstrap_key_is_refused_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(open(folder.path(), Some("short".into())).is_err());
+        assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+    }
+}

@@ -1,0 +1,142 @@
+//! The command line.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::size;
+
+/// Model-as-a-Service in one binary: its own engine for the CPU behind the OpenAI API.
+#[derive(Debug, Parser)]
+#[command(
+    name = "modelworks",
+    version,
+    max_term_width = 100,
+    after_help = "First steps:\n  modelworks serve                       pulls the default model and answers on http://127.0.0.1:8080\n  \
+                  modelworks run smollm2-135m            chat in the terminal, without a server\n  \
+                  modelworks pull hf:OWNER/REPO:FILE     fetch a model from Hugging Face\n\n\
+                  Models and the admin key's hash live in the data folder; `modelworks serve --help` says where."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub data: DataDir,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where everything lives.
+#[derive(Debug, Clone, Args)]
+pub struct DataDir {
+    /// Data folder [default: $XDG_DATA_HOME/modelworks or ~/.local/share/modelworks].
+    #[arg(long, global = true, env = "MODELWORKS_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve models over HTTP until SIGTERM or Ctrl-C.
+    Serve(ServeArgs),
+    /// Fetch a model: a known NAME, hf:OWNER/REPO[:FILE], https://…, or a local path.
+    Pull {
+        /// What to fetch.
+        reference: String,
+        /// Name to keep it under; taken from the reference when absent.
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// List the models on disk and the names that `pull` knows.
+    List,
+    /// Show what is known of a model: architecture, sizes, context, memory.
+    Show {
+        /// A model on disk.
+        name: String,
+    },
+    /// Remove a model from disk.
+    Rm {
+        /// A model on disk.
+        name: String,
+    },
+    /// Chat with a model in the terminal; with a prompt, answer it and leave.
+    Run(RunArgs),
+}
+
+/// How models are run.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EngineArgs {
+    /// Threads that compute [default: the CPUs granted].
+    #[arg(long, env = "MODELWORKS_THREADS", value_name = "N")]
+    pub threads: Option<usize>,
+    /// Tokens of context [default: the model's own, as far as memory allows].
+    #[arg(long, env = "MODELWORKS_CONTEXT", value_name = "N")]
+    pub context: Option<u64>,
+    /// Memory of the KV cache, such as 512M or 2G [default: a quarter of what weights leave, at most eight contexts].
+    #[arg(long, env = "MODELWORKS_KV_MEMORY", value_name = "SIZE", value_parser = size::parse)]
+    pub kv_memory: Option<u64>,
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Address to listen on [default: 127.0.0.1:8080].
+    #[arg(long, env = "MODELWORKS_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Model to pull, if need be, and to load at the start; may be given several times [default: smollm2-135m].
+    #[arg(long = "model", env = "MODELWORKS_MODEL", value_name = "NAME", value_delimiter = ',')]
+    pub models: Vec<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Sequences that run at once [default: 32].
+    #[arg(long, env = "MODELWORKS_MAX_SEQUENCES", value_name = "N")]
+    pub max_sequences: Option<usize>,
+    /// Sequences that may wait; more are answered 429 [default: 256].
+    #[arg(long, env = "MODELWORKS_MAX_QUEUE", value_name = "N")]
+    pub max_queue: Option<usize>,
+    /// Seconds that running requests get after SIGTERM [default: 30].
+    #[arg(long, env = "MODELWORKS_GRACE", value_name = "SECONDS")]
+    pub grace: Option<u64>,
+    /// TOML file with the same settings, spelt with underscores; flags and environment win over it.
+    #[arg(long, env = "MODELWORKS_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// `run`.
+#[derive(Debug, Clone, Args)]
+pub struct RunArgs {
+    /// A model on disk, or one that `pull` knows.
+    pub name: String,
+    /// Answer this and leave.
+    pub prompt: Option<String>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Most tokens of one answer.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub max_tokens: u32,
+    /// 0 takes the most likely token each time [default: the model's own].
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f32>,
+    /// Makes the answer reproducible.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn several_models_and_sizes_are_read() {
+        let cli = Cli::parse_from(["modelworks", "serve", "--model", "a", "--model", "b", "--kv-memory", "2G"]);
+        let Command::Serve(args) = cli.command else { panic!("serve was parsed as {:?}", cli.command) };
+        assert_eq!(args.models, ["a", "b"]);
+        assert_eq!(args.engine.kv_memory, Some(2 << 30));
+    }
+}

@@ -1,0 +1,153 @@
+//! Settings of `serve`: flags and environment, then the TOML file, then defaults. Everything is checked before a port is bound.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+
+use crate::{
+    cli::{EngineArgs, ServeArgs},
+    machine, size,
+};
+
+/// The model that a first start pulls.
+pub const DEFAULT_MODEL: &str = "smollm2-135m";
+
+/// Settings of the server, checked.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Models that are loaded at the start.
+    pub models: Vec<String>,
+    /// How models are run.
+    pub engine: local::Options,
+    /// What running requests get after the first signal.
+    pub grace: Duration,
+}
+
+/// The TOML file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<SocketAddr>,
+    models: Option<Vec<String>>,
+    threads: Option<usize>,
+    context: Option<u64>,
+    kv_memory: Option<String>,
+    max_sequences: Option<usize>,
+    max_queue: Option<usize>,
+    grace: Option<u64>,
+}
+
+impl Settings {
+    /// Merges flags (which hold the environment already) over the file that they name.
+    pub fn resolve(args: ServeArgs) -> Result<Self> {
+        let file = match &args.config {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        let kv_memory = match (args.engine.kv_memory, &file.kv_memory) {
+            (Some(bytes), _) => Some(bytes),
+            (None, Some(text)) => {
+                Some(size::parse(text).map_err(anyhow::Error::msg).context("kv_memory in the configuration")?)
+            }
+            (None, None) => None,
+        };
+        let engine = EngineArgs {
+            threads: args.engine.threads.or(file.threads),
+            context: args.engine.context.or(file.context),
+            kv_memory,
+        };
+        let models = if args.models.is_empty() { file.models.unwrap_or_default() } else { args.models };
+        Ok(Self {
+            listen: args.listen.or(file.listen).unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
+            models: if models.is_empty() { vec![DEFAULT_MODEL.to_owned()] } else { models },
+            engine: engine_options(
+                &engine,
+                args.max_sequences.or(file.max_sequences).unwrap_or(32),
+                args.max_queue.or(file.max_queue).unwrap_or(256),
+            )?,
+            grace: Duration::from_secs(args.grace.or(file.grace).unwrap_or(30)),
+        })
+    }
+}
+
+/// Checks what concerns the engine and fills the rest from what the machine grants.
+pub fn engine_options(args: &EngineArgs, max_sequences: usize, max_queue: usize) -> Result<local::Options> {
+    let threads = args.threads.unwrap_or_else(machine::cpus);
+    ensure!((1..=1024).contains(&threads), "--threads is {threads}; it must be between 1 and 1024");
+    ensure!((1..=4096).contains(&max_sequences), "--max-sequences is {max_sequences}; it must be between 1 and 4096");
+    ensure!(max_queue <= 1 << 20, "--max-queue is {max_queue}; it must be at most {}", 1 << 20);
+    ensure!(args.context != Some(0), "--context is 0; a model needs at least one token of context");
+    Ok(local::Options {
+        level: None,
+        threads,
+        context_length: args.context,
+        kv_bytes: args.kv_memory,
+        max_sequences,
+        max_queue,
+        available_bytes: machine::memory(),
+    })
+}
+
+fn read(path: &Path) -> Result<File> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading the configuration {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("the configuration {} is not valid", path.display()))
+}
+
+/// The data folder: as told, or where the XDG base directory specification puts user data.
+pub fn data_dir(told: Option<PathBuf>) -> Result<PathBuf> {
+    if let Some(told) = told {
+        return Ok(told);
+    }
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|base| base.join("modelworks"))
+        .context("neither --data-dir nor $XDG_DATA_HOME nor $HOME says where the data folder is; give --data-dir")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Result<Settings> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("modelworks.toml");
+        fs::write(&path, text).unwrap();
+        Settings::resolve(ServeArgs { config: Some(path), ..ServeArgs::default() })
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("modelworks.toml");
+        fs::write(&path, "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'").unwrap();
+        let args = ServeArgs { config: Some(path), listen: Some(([127, 0, 0, 1], 2).into()), ..ServeArgs::default() };
+        let settings = Settings::resolve(args).unwrap();
+        assert_eq!(settings.listen.port(), 2);
+        assert_eq!(settings.engine.threads, 3);
+        assert_eq!(settings.engine.kv_bytes, Some(64 << 20));
+        assert_eq!(settings.engine.max_sequences, 32);
+        assert_eq!(settings.models, [DEFAULT_MODEL]);
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_with_its_reason() {
+        for (text, reason) in [
+            ("lisen = '127.0.0.1:1'", "lisen"),
+            ("kv_memory = 'much'", "much"),
+            ("threads = 0", "--threads"),
+            ("context = 0", "--context"),
+        ] {
+            let error = format!("{:#}", config(text).unwrap_err());
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `run`: a conversation in the terminal, without a server.
+
+use std::{
+    io::{IsTerminal, Read, Write},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use futures::StreamExt;
+use inference::{Backend, ChatInput, Event, Input, Message, Request, Role};
+
+use crate::cli::RunArgs;
+
+/// Answers one prompt or holds a conversation, with the model at `path`.
+pub async fn run(args: RunArgs, path: PathBuf, options: local::Options) -> Result<()> {
+    let prompt = match args.prompt.clone() {
+        Some(prompt) => Some(prompt),
+        None if std::io::stdin().is_terminal() => None,
+        None => {
+            let mut piped = String::new();
+            std::io::stdin().read_to_string(&mut piped).context("reading the prompt from standard input")?;
+            Some(piped)
+        }
+    };
+    let (backend, _) = tokio::task::spawn_blocking(move || local::load(&path, &options, &|_, _| {})).await??;
+    match prompt {
+        Some(prompt) => {
+            let input = if backend.capabilities().chat {
+                Input::Chat(ChatInput { messages: vec![user(prompt)] })
+            } else {
+                Input::Text(prompt)
+            };
+            if answer(&backend, input, &args).await?.interrupted {
+                bail!("interrupted");
+            }
+            Ok(())
+        }
+        None => converse(&backend, &args).await,
+    }
+}
+
+async fn converse(backend: &Arc<dyn Backend>, args: &RunArgs) -> Result<()> {
+    if !backend.capabilities().chat {
+        bail!("{} has no chat template; give a prompt to complete: modelworks run {} \"…\"", args.name, args.name);
+    }
+    say("Ctrl-C stops an answer, /clear forgets the conversation, Ctrl-D leaves.\n")?;
+    let mut messages = Vec::new();
+    while let Some(line) = read_line().await? {
+        match line.trim() {
+            "" => continue,
+            "/bye" | "/exit" => break,
+            "/clear" => {
+                messages.clear();
+                continue;
+            }
+            _ => messages.push(user(line.trim_end().to_owned())),
+        }
+        match answer(backend, Input::Chat(ChatInput { messages: messages.clone() }), args).await {
+            Ok(answered) => messages.push(Message { role: Role::Assistant, content: answered.text, name: None }),
+            Err(error) => {
+                messages.pop();
+                say(&format!("{error:#}\n"))?;
+            }
+        }
+    }
+    say("\n")
+}
+
+fn user(content: String) -> Message {
+    Message { role: Role::User, content, name: None }
+}
+
+/// What the model said, and whether it was cut short.
+struct Answer {
+    text: String,
+    interrupted: bool,
+}
+
+/// Streams one answer to the terminal. Ctrl-C drops the stream, which ends the answer and nothing else.
+async fn answer(backend: &Arc<dyn Backend>, input: Input, args: &RunArgs) -> Result<Answer> {
+    let mut request = Request::new(input);
+    request.sampling.temperature = args.temperature;
+    request.sampling.seed = args.seed;
+    let prepared = backend.prepare(request.clone()).await?;
+    let left = backend.capabilities().context_length - prepared.prompt_tokens();
+    request.max_tokens = Some(args.max_tokens.min(u32::try_from(left).unwrap_or(u32::MAX)));
+    let mut events = backend.prepare(request).await?.run()?;
+    let mut text = String::new();
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            interrupt = tokio::signal::ctrl_c() => {
+                interrupt.context("listening for Ctrl-C")?;
+                say("\n")?;
+                return Ok(Answer { text, interrupted: true });
+            }
+        };
+        match event {
+            Some(Event::Text { text: piece, .. }) => {
+                say(&piece)?;
+                text.push_str(&piece);
+            }
+            Some(Event::Finished { .. }) => {}
+            Some(Event::Done(_)) | None => break,
+            Some(Event::Failed { error, .. }) => return Err(error.into()),
+        }
+    }
+    say("\n")?;
+    Ok(Answer { text, interrupted: false })
+}
+
+/// Writes to standard output at once.
+pub fn say(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to the terminal")
+}
+
+/// The next line that the person types; `None` at the end of input.
+async fn read_line() -> Result<Option<String>> {
+    say("> ")?;
+    tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        let bytes = std::io::stdin().read_line(&mut line).context("reading from the terminal")?;
+        Ok((bytes > 0).then_some(line))
+    })
+    .await?
+}

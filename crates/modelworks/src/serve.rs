@@ -1,0 +1,98 @@
+//! `serve`: from settings to a server that answers, and to its end.
+
+use std::{io::Write, path::Path, sync::Arc};
+
+use anyhow::{Context, Result};
+use catalog::Catalog;
+use gateway::Service;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use crate::{admin_key, config::Settings, model_commands};
+
+/// Serves until a signal ends it.
+pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -> Result<()> {
+    let mut signals = Signals::new()?;
+    let key = admin_key::open(data_dir, std::env::var(admin_key::BOOTSTRAP_VARIABLE).ok())?;
+    let config = gateway::Config { grace: settings.grace, ..gateway::Config::default() };
+    config.validate()?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .with_context(|| format!("listening on {}; choose another address with --listen", settings.listen))?;
+    let address = listener.local_addr().context("asking for the address that was bound")?;
+
+    let mut out = std::io::stdout().lock();
+    if let Some(fresh) = key.fresh {
+        writeln!(out, "Admin key (shown this once): {}", fresh.expose())?;
+    }
+    writeln!(out, "Modelworks answers on http://{address}")?;
+    out.flush()?;
+    drop(out);
+
+    let service = Service::new(config, Arc::clone(&catalog), key.hash);
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
+        let _ = stopped.await;
+    }));
+
+    let ready = tokio::select! {
+        ready = load(&settings.models, &catalog) => Some(ready),
+        () = signals.next() => None,
+    };
+    match ready {
+        Some(Ok(())) => {
+            service.set_ready();
+            let mut out = std::io::stdout().lock();
+            writeln!(out, "Ready: {}", settings.models.join(", "))?;
+            out.flush()?;
+            drop(out);
+            signals.next().await;
+        }
+        Some(Err(error)) => return Err(error),
+        None => {}
+    }
+    tracing::info!(grace_ms = settings.grace.as_millis() as u64, "shutting down; a second signal ends at once");
+    let _ = stop.send(());
+    tokio::select! {
+        drained = &mut server => {
+            drained.context("the server's task failed")?;
+        }
+        () = signals.next() => tracing::warn!("ended by a second signal"),
+    }
+    catalog.shutdown();
+    Ok(())
+}
+
+/// Pulls what is not on disk and loads every model.
+async fn load(models: &[String], catalog: &Catalog) -> Result<()> {
+    for model in models {
+        model_commands::ensure(catalog, model).await?;
+    }
+    let loads = models
+        .iter()
+        .map(|model| async move { catalog.backend(model).await.with_context(|| format!("loading `{model}`")) });
+    futures::future::try_join_all(loads).await?;
+    Ok(())
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("listening for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! The real binary, on a port of its own, with the real model and real clients.
+
+mod answers;
+mod commands;
+mod hang_up;
+mod lifecycle;
+mod openai_sdk;
+mod server;

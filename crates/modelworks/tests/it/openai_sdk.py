@@ -1,0 +1,148 @@
+"""Drives the server with the official SDK: chat, streams, async, errors, models, logprobs, n, stop."""
+
+import asyncio
+import os
+
+import openai
+
+MODEL = os.environ["MODEL"]
+client = openai.OpenAI(max_retries=0)
+
+
+def ask(content, **options):
+    options = {"temperature": 0, "max_tokens": 32, **options}
+    return client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": content}], **options)
+
+
+def refused(kind, call):
+    try:
+        call()
+    except kind as error:
+        return error
+    raise AssertionError(f"{kind.__name__} was expected")
+
+
+def chat():
+    answer = ask("What is the capital of France?")
+    assert "Paris" in answer.choices[0].message.content, answer
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.model == MODEL and answer.object == "chat.completion" and answer.id.startswith("chatcmpl-")
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    parts = [{"type": "text", "text": "What is the capital"}, {"type": "text", "text": " of France?"}]
+    assert ask(parts).choices[0].message.content == answer.choices[0].message.content
+    system = client.chat.completions.create(
+        model=MODEL,
+        temperature=0,
+        max_completion_tokens=8,
+        messages=[{"role": "developer", "content": "Answer in one word."}, {"role": "user", "content": "Hi"}],
+    )
+    assert system.usage.completion_tokens <= 8
+
+
+def stream():
+    whole = ask("Count to five.")
+    chunks = list(ask("Count to five.", stream=True, stream_options={"include_usage": True}))
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content, (text, whole)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
+    assert reasons[-1] == whole.choices[0].finish_reason and set(reasons[:-1]) == {None}, reasons
+    assert chunks[-1].choices == [] and chunks[-1].usage == whole.usage, chunks[-1]
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def several_choices():
+    answer = ask("Name an animal.", n=3, temperature=1.0, seed=5)
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    again = ask("Name an animal.", n=3, temperature=1.0, seed=5)
+    assert [c.message.content for c in answer.choices] == [c.message.content for c in again.choices]
+    texts = ["", "", ""]
+    for chunk in ask("Name an animal.", n=3, temperature=1.0, seed=5, stream=True):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert texts == [c.message.content for c in answer.choices], (texts, answer)
+
+
+def logprobs():
+    answer = ask("What is the capital of France?", logprobs=True, top_logprobs=3)
+    content = answer.choices[0].logprobs.content
+    assert b"".join(bytes(token.bytes) for token in content).decode() == answer.choices[0].message.content
+    for token in content:
+        assert len(token.top_logprobs) == 3
+        assert token.logprob <= 0 and token.top_logprobs[0].logprob >= token.top_logprobs[1].logprob
+        assert abs(token.top_logprobs[0].logprob - token.logprob) < 1e-5  # temperature 0 takes the likeliest
+    plain = ask("What is the capital of France?")
+    assert plain.choices[0].logprobs is None
+
+
+def stop():
+    whole = ask("Count to five.").choices[0].message.content
+    word = whole[len(whole) // 2 : len(whole) // 2 + 3]
+    cut = ask("Count to five.", stop=word)
+    assert cut.choices[0].message.content == whole[: whole.index(word)], (cut, whole)
+    assert cut.choices[0].finish_reason == "stop"
+    assert ask("Count to five.", stop=["no such text", word]).choices[0].message.content == whole[: whole.index(word)]
+    assert ask("Count to five.", max_tokens=2).choices[0].finish_reason == "length"
+
+
+def completions():
+    answer = client.completions.create(model=MODEL, prompt="def fibonacci(n):", max_tokens=16, temperature=0, logprobs=2)
+    choice = answer.choices[0]
+    assert answer.object == "text_completion" and answer.usage.completion_tokens <= 16
+    assert len(choice.logprobs.tokens) == len(choice.logprobs.token_logprobs) == len(choice.logprobs.top_logprobs)
+    echoed = client.completions.create(model=MODEL, prompt="def fibonacci(n):", max_tokens=16, temperature=0, echo=True)
+    assert echoed.choices[0].text == "def fibonacci(n):" + choice.text
+    streamed = client.completions.create(model=MODEL, prompt="def fibonacci(n):", max_tokens=16, temperature=0, stream=True)
+    assert "".join(chunk.choices[0].text for chunk in streamed) == choice.text
+    several = client.completions.create(model=MODEL, prompt=["One,", "Two,"], max_tokens=4, temperature=0)
+    assert [choice.index for choice in several.choices] == [0, 1]
+
+
+def models():
+    listed = [model.id for model in client.models.list()]
+    assert MODEL in listed, listed
+    assert client.models.retrieve(MODEL).id == MODEL
+    refused(openai.NotFoundError, lambda: client.models.retrieve("no-such-model"))
+
+
+def errors():
+    stranger = openai.OpenAI(api_key="wrong", max_retries=0)
+    refused(openai.AuthenticationError, stranger.models.list)
+    missing = refused(
+        openai.NotFoundError,
+        lambda: client.chat.completions.create(model="no-such-model", messages=[{"role": "user", "content": "x"}]),
+    )
+    assert missing.code == "model_not_found", missing
+    wrong = refused(openai.BadRequestError, lambda: ask("x", temperature=9))
+    assert wrong.param == "temperature", wrong
+    long = refused(openai.BadRequestError, lambda: ask("word " * 20000))
+    assert long.code == "context_length_exceeded", long
+
+
+async def asynchronous():
+    async with openai.AsyncOpenAI(max_retries=0) as client:
+
+        async def one(number):
+            stream = await client.chat.completions.create(
+                model=MODEL,
+                temperature=0,
+                max_tokens=16,
+                stream=True,
+                messages=[{"role": "user", "content": f"Say the number {number}."}],
+            )
+            return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
+
+        together = await asyncio.gather(*(one(number) for number in range(8)))
+        assert together == [await one(number) for number in range(8)]
+
+
+chat()
+stream()
+several_choices()
+logprobs()
+stop()
+completions()
+models()
+errors()
+asyncio.run(asynchronous())
