@@ -29,14 +29,13 @@ pub struct Template {
 }
 
 /// One turn.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
     /// `system`, `user` or `assistant`.
     pub role: &'a str,
     /// The turn's text.
     pub content: &'a str,
     /// The speaker's name, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
 }
 
@@ -95,17 +94,14 @@ impl Template {
 
     /// Renders a conversation.
     pub fn render(&self, messages: &[Message<'_>], options: &Options) -> Result<Rendered, Error> {
-        let contents: Vec<String> =
-            messages.iter().map(|message| literal::mark(message.content, &self.special)).collect();
-        let messages: Vec<Message<'_>> =
-            messages.iter().zip(&contents).map(|(message, content)| Message { content, ..*message }).collect();
+        let messages: Value = messages.iter().map(|message| self.turn(message)).collect();
         let days = i64::try_from(options.unix_time / 86_400).unwrap_or(0);
         let mut environment = self.environment.clone();
         environment.add_function("strftime_now", move |format: String| date(days, &format));
         let template = environment.get_template(NAME).map_err(|error| Error::Template(error.to_string()))?;
         let marked = template
             .render(context! {
-                messages => Value::from_serialize(&messages),
+                messages,
                 add_generation_prompt => options.add_generation_prompt,
                 bos_token => self.bos.as_deref().unwrap_or_default(),
                 eos_token => self.eos.as_deref().unwrap_or_default(),
@@ -113,6 +109,15 @@ impl Template {
             .map_err(|error| reason(&error))?;
         let (text, literal) = literal::unmark(&marked);
         Ok(Rendered { text, literal })
+    }
+}
+
+impl Template {
+    /// A turn as the template sees it, with the caller's special-token names marked.
+    fn turn(&self, message: &Message<'_>) -> Value {
+        let content = literal::mark(message.content, &self.special);
+        let fields = [("role", message.role.to_owned()), ("content", content)];
+        Value::from_pairs(fields.into_iter().chain(message.name.map(|name| ("name", name.to_owned()))))
     }
 }
 

@@ -23,6 +23,7 @@ struct Shared {
     admin_key: KeyHash,
     metrics: Metrics,
     shutting_down: AtomicBool,
+    loading: AtomicBool,
     ids: Ids,
 }
 
@@ -35,6 +36,7 @@ impl Service {
             admin_key,
             metrics: Metrics::default(),
             shutting_down: AtomicBool::new(false),
+            loading: AtomicBool::new(false),
             ids: Ids::default(),
         }))
     }
@@ -42,6 +44,15 @@ impl Service {
     /// From now on `/readyz` says no and requests for a model are refused. What runs goes on.
     pub fn begin_shutdown(&self) {
         self.0.shutting_down.store(true, Ordering::Release);
+    }
+
+    /// Says whether the models that belong to the start are still on their way; until they are there `/readyz` says no.
+    pub fn set_loading(&self, loading: bool) {
+        self.0.loading.store(loading, Ordering::Release);
+    }
+
+    pub(crate) fn is_loading(&self) -> bool {
+        self.0.loading.load(Ordering::Acquire)
     }
 
     /// Whether [`Self::begin_shutdown`] was called.

@@ -1,7 +1,7 @@
 //! Measures attention in the shape of the default model (9 heads over 3 KV heads of 64, 30 layers, F16 cache): one decode
 //! row and a prefill of 512 rows, the best and the median of several runs in milliseconds for all layers.
 //!
-//! `cargo run --release -p kernels --example attention_speed [threads [context]]`
+//! `cargo run --release -p kernels --example attention_speed [threads [context [levels to skip]]]`
 
 #![expect(clippy::print_stdout, reason = "a measuring program prints what it measured")]
 
@@ -20,7 +20,8 @@ fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse().expect("a number"));
     let threads = arguments.next().unwrap_or(2);
     let context = arguments.next().unwrap_or(512);
-    for level in Level::available() {
+    let lowest = arguments.next().unwrap_or(0);
+    for level in Level::available().into_iter().skip(lowest) {
         let pool = Pool::new(level, threads);
         let runs = if level == Level::Scalar { 3 } else { 100 };
         let blocks: Vec<u32> = (0..context.div_ceil(BLOCK_LEN) as u32).collect();

@@ -32,6 +32,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     drop(out);
 
     let service = Service::new(config, Arc::clone(&catalog), key.hash);
+    service.set_loading(true);
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
         let _ = stopped.await;
@@ -43,7 +44,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     };
     match ready {
         Some(Ok(())) => {
-            service.set_ready();
+            service.set_loading(false);
             let mut out = std::io::stdout().lock();
             writeln!(out, "Ready: {}", settings.models.join(", "))?;
             out.flush()?;

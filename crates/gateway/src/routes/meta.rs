@@ -17,7 +17,7 @@ pub(crate) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether requests should be sent here: no longer once a shutdown has begun.
+/// Whether requests should be sent here: not before the first models are loaded, and no longer once a shutdown has begun.
 #[utoipa::path(
     get, path = "/readyz", tag = "service", security(()),
     responses((status = 200, body = Health), (status = 503, body = Health))
@@ -25,6 +25,8 @@ pub(crate) async fn healthz() -> Json<Health> {
 pub(crate) async fn readyz(State(service): State<Service>) -> (StatusCode, Json<Health>) {
     if service.is_shutting_down() {
         (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "shutting down" }))
+    } else if service.is_loading() {
+        (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "loading" }))
     } else {
         (StatusCode::OK, Json(Health { status: "ok" }))
     }
