@@ -76,7 +76,7 @@ fn sum(one: Usage, other: Usage) -> Usage {
 
 #[cfg(test)]
 mod tests {
-    use futures::{executor::block_on, future::poll_fn};
+    use futures::{FutureExt, future::poll_fn};
     use inference::FinishReason;
 
     use super::*;
@@ -86,7 +86,8 @@ mod tests {
         let mut answers = Answers::new(streams, choices);
         let mut events = Vec::new();
         while !events.last().is_some_and(Event::is_terminal) {
-            events.push(block_on(poll_fn(|cx| answers.poll_event(cx))));
+            let event = poll_fn(|cx| answers.poll_event(cx)).now_or_never();
+            events.push(event.expect("scripted events are there at once"));
         }
         assert_eq!(events.last(), Some(&expect_last));
         events
