@@ -144,7 +144,13 @@ mod tests {
         for text in ["", "{", "model=m", r#"{"model":"m","messages":[]} trailing"#, "{\"model\":\"\u{0}\"}"] {
             assert_eq!(refusal::<ChatRequest>(text).0, "invalid_json", "{text}");
         }
+    }
+
+    #[test]
+    fn depth_is_bounded_where_it_is_kept_and_skipped_where_it_is_not() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        refusal::<ChatRequest>(&format!(r#"{{"model":"m","messages":[],"x":{deep}}}"#));
+        let body = |field: &str| format!(r#"{{"model":"m","messages":[],"{field}":{deep}}}"#);
+        assert_eq!(refusal::<ChatRequest>(&body("tools")).0, "invalid_json");
+        assert!(parse::<ChatRequest>(body("unknown").as_bytes()).is_ok());
     }
 }

@@ -99,11 +99,14 @@ impl<C: Cell> Context<'_, C> {
         let dim = self.batch.shape.head_dim;
         grow(packed, queries * dim);
         for (start, count) in tiles(queries, self.batch.tile_queries()) {
-            let tile = &mut packed[start * dim..(start + count) * dim];
-            for i in 0..count {
-                let query = &self.batch.q[self.place(unit, kv_head, start + i)];
-                for (to, &x) in tile[i..].iter_mut().step_by(count).zip(query) {
-                    *to = x * self.batch.shape.scale;
+            let mut rows: [&[f32]; MOST_QUERIES] = [&[]; MOST_QUERIES];
+            for (i, row) in rows[..count].iter_mut().enumerate() {
+                *row = &self.batch.q[self.place(unit, kv_head, start + i)];
+            }
+            let tile = packed[start * dim..(start + count) * dim].chunks_exact_mut(count);
+            for (d, to) in tile.enumerate() {
+                for (to, row) in to.iter_mut().zip(&rows) {
+                    *to = row[d] * self.batch.shape.scale;
                 }
             }
         }
@@ -170,12 +173,7 @@ impl<C: Cell> Context<'_, C> {
         for (query, record) in records.chunks_exact(self.record()).enumerate() {
             // SAFETY: a row is in one unit, a head in one group, and this is the only task of the two that writes.
             let out = unsafe { self.out.slice(self.place(unit, kv_head, query)) };
-            let sum = record[0].0[1];
-            for (out, value) in out.chunks_mut(VECTOR).zip(&record[1..]) {
-                for (out, value) in out.iter_mut().zip(value.0) {
-                    *out = value / sum;
-                }
-            }
+            dispatch(self.batch.pool, Divide { record, out });
         }
     }
 }
@@ -230,6 +228,30 @@ fn fold<L: Lanes>(l: L, total: &mut [Vector], part: &[Vector]) {
     for (total, part) in total[1..].iter_mut().zip(&part[1..]) {
         let sum = l.fma(l.load(&part.0), part_factor, l.mul(l.load(&total.0), total_factor));
         l.store(sum, &mut total.0);
+    }
+}
+
+/// out = the weighted sum of a record, divided by the sum of weights.
+struct Divide<'a> {
+    record: &'a [Vector],
+    out: &'a mut [f32],
+}
+
+impl Kernel for Divide<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let sum = l.splat(self.record[0].0[1]);
+        for (out, value) in self.out.chunks_mut(VECTOR).zip(&self.record[1..]) {
+            let value = l.div(l.load(&value.0), sum);
+            match out.first_chunk_mut() {
+                Some(out) => l.store(value, out),
+                None => {
+                    let mut padded = [0.0; VECTOR];
+                    l.store(value, &mut padded);
+                    out.copy_from_slice(&padded[..out.len()]);
+                }
+            }
+        }
     }
 }
 

@@ -115,9 +115,4 @@ impl Lanes for Avx2 {
             )
         }
     }
-    #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
-        // SAFETY: a hint that touches no memory as far as the program can tell.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
-    }
 }

@@ -94,9 +94,4 @@ impl Lanes for Avx512 {
         // SAFETY: the CPU has AVX-512 F, as `self` proves.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(x))) }
     }
-    #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
-        // SAFETY: a hint that touches no memory as far as the program can tell.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
-    }
 }

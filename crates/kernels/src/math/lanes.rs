@@ -48,8 +48,6 @@ pub(crate) trait Lanes: Copy {
     fn select_less(self, a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// The float whose sign and exponent fields are the low nine bits of `x`'s bit pattern, and whose fraction is 0.
     fn exponent_of(self, x: Self::V) -> Self::V;
-    /// Asks for the cache line of `at` ahead of use.
-    fn prefetch<T>(self, at: &T);
 
     /// The sum of the lanes: 8 sums of lanes that are 8 apart, then 4 of those that are 4 apart, 2, 1.
     #[inline(always)]

@@ -71,6 +71,4 @@ impl Lanes for Scalar {
     fn exponent_of(self, x: Self::V) -> Self::V {
         x.map(|x| f32::from_bits(x.to_bits() << 23))
     }
-    #[inline(always)]
-    fn prefetch<T>(self, _at: &T) {}
 }

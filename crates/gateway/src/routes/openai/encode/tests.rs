@@ -2,7 +2,8 @@
 
 use inference::{Error, Event, FinishReason, TokenLogprob, Usage};
 use proptest::{collection::vec, option, prelude::*};
-use serde_json::{Value, json, to_value};
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::{
@@ -12,6 +13,11 @@ use crate::{
 
 fn head() -> Head {
     Head { id: "x-1".into(), model: "m".into(), created: 7 }
+}
+
+/// An answer as a client reads it. By way of text, because numbers are rounded there.
+fn written(answer: &impl Serialize) -> Value {
+    serde_json::from_str(&serde_json::to_string(answer).unwrap()).unwrap()
 }
 
 /// The data of every frame, the last one being `[DONE]` or an error.
@@ -69,7 +75,7 @@ fn append(all: &mut Value, part: &Value) {
 fn check_chat(events: &[Event], render: Render, counts: Usage) {
     let mut answer = ChatAnswer::new(head(), render);
     events.iter().for_each(|event| answer.push(event.clone()));
-    let whole = to_value(answer.finish(counts)).unwrap();
+    let whole = written(&answer.finish(counts));
     let frames = frames(ChatStream::new(head(), render), events);
     let choices = concatenate(&frames, render, |part| {
         assert!(part["delta"]["role"].is_null() || part["delta"] == json!({"role": "assistant", "content": ""}));
@@ -86,7 +92,7 @@ fn check_chat(events: &[Event], render: Render, counts: Usage) {
 fn check_completion(events: &[Event], render: Render, counts: Usage) {
     let mut answer = CompletionAnswer::new(head(), render);
     events.iter().for_each(|event| answer.push(event.clone()));
-    let whole = to_value(answer.finish(counts)).unwrap();
+    let whole = written(&answer.finish(counts));
     let frames = frames(CompletionStream::new(head(), render), events);
     let choices = concatenate(&frames, render, |part| part["text"].as_str());
     for (choice, whole) in choices.iter().zip(whole["choices"].as_array().unwrap()) {

@@ -1,0 +1,9 @@
+//! The edge from outside, over a scripted backend: in process where only routes matter, over TCP where connections do.
+
+mod api;
+mod connections;
+mod log;
+mod parameters;
+mod security;
+mod stage;
+mod streams;

@@ -1,0 +1,58 @@
+//! Nobody without the key learns or does anything.
+
+use axum::{body::Body, http::Request};
+use gateway::endpoints;
+use serde_json::json;
+
+use crate::stage::{KEY, Script, Scripted, app, send};
+
+const WRONG: [Option<&str>; 7] = [
+    None,
+    Some(""),
+    Some("Bearer"),
+    Some("Bearer "),
+    Some("Bearer a-key-for-tests-0123456789abcdeF"),
+    Some("Basic a-key-for-tests-0123456789abcdef"),
+    Some("a-key-for-tests-0123456789abcdef"),
+];
+
+#[tokio::test]
+async fn every_route_but_health_wants_the_key() {
+    let app = app(Scripted::new(|_| Script::Panic));
+    let routes = endpoints().into_iter().map(|endpoint| (endpoint.method.to_string(), endpoint.path, endpoint.public));
+    let others = [("GET", "/"), ("POST", "/v1/nothing"), ("DELETE", "/v1/models"), ("OPTIONS", "/metrics")];
+    let others = others.into_iter().map(|(method, path)| (method.to_owned(), path.to_owned(), false));
+    let mut public = Vec::new();
+    for (method, path, is_public) in routes.chain(others) {
+        for authorization in WRONG {
+            let mut request = Request::builder().method(method.as_str()).uri(&path);
+            if let Some(value) = authorization {
+                request = request.header("authorization", value);
+            }
+            let answer = send(&app, request.body(Body::from("{}")).unwrap()).await;
+            if is_public {
+                assert_eq!(answer.status, 200, "{method} {path}");
+                continue;
+            }
+            assert_eq!(answer.status, 401, "{method} {path} with {authorization:?}");
+            assert_eq!(answer.headers["www-authenticate"], "Bearer");
+            assert_eq!(answer.json()["error"]["code"], "invalid_api_key");
+            assert_eq!(answer.json()["error"]["type"], "invalid_request_error");
+            assert!(!answer.text().contains("0123456789abcde"), "a key is not repeated");
+        }
+        if is_public {
+            public.push(path);
+        }
+    }
+    assert_eq!(public, ["/healthz", "/readyz"]);
+}
+
+#[tokio::test]
+async fn the_scheme_may_be_written_in_any_case() {
+    let app = app(Scripted::new(|_| Script::Panic));
+    for authorization in [format!("bearer {KEY}"), format!("BEARER   {KEY} ")] {
+        let request = Request::get("/v1/models").header("authorization", authorization).body(Body::empty()).unwrap();
+        let answer = send(&app, request).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["object"]), (200, &json!("list")));
+    }
+}

@@ -1,0 +1,236 @@
+//! A service over one scripted model, and the one `check` that asks it.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use account::ApiKey;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, Request as HttpRequest, StatusCode},
+};
+use catalog::Catalog;
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, ready},
+    stream,
+};
+use gateway::{Config, Service, router};
+use http_body_util::BodyExt;
+use inference::{
+    Backend, Capabilities, Error, Event, EventStream, FinishReason, Load, Prepared, Request, TokenizeOptions, Usage,
+};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tower::ServiceExt;
+
+pub const KEY: &str = "a-key-for-tests-0123456789abcdef";
+
+/// What the backend does with a request.
+pub enum Script {
+    /// Refused by `prepare`.
+    RefuseToPrepare(Error),
+    /// Refused by `run`.
+    RefuseToRun(Error),
+    /// These events, all at once.
+    Events(Vec<Event>),
+    /// Events as the test sends them. The stream ends when the sender is dropped.
+    Channel(mpsc::Receiver<Event>),
+    /// Text without end.
+    Endless,
+    /// A panic when the first event is asked for.
+    Panic,
+}
+
+/// A backend that follows a script, remembers what it was asked and counts its live streams.
+pub struct Scripted {
+    capabilities: Capabilities,
+    script: Box<dyn Fn(&Request) -> Script + Send + Sync>,
+    pub asked: Mutex<Vec<Request>>,
+    pub live: watch::Sender<usize>,
+    pub load: Mutex<Load>,
+}
+
+impl Scripted {
+    pub fn new(script: impl Fn(&Request) -> Script + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            capabilities: Capabilities { context_length: 100, vocabulary: 1000, chat: true },
+            script: Box::new(script),
+            asked: Mutex::default(),
+            live: watch::Sender::new(0),
+            load: Mutex::default(),
+        })
+    }
+
+    /// Follows `script` for the first request; any other is a failure of the test.
+    pub fn once(script: Script) -> Arc<Self> {
+        let script = Mutex::new(Some(script));
+        Self::new(move |_| script.lock().unwrap().take().expect("one request"))
+    }
+
+    /// Waits until `count` streams are live.
+    pub async fn until_live(&self, count: usize) {
+        self.live.subscribe().wait_for(|live| *live == count).await.unwrap();
+    }
+}
+
+struct Checked {
+    script: Script,
+    choices: u32,
+    live: watch::Sender<usize>,
+}
+
+impl Backend for Scripted {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn prepare(&self, request: Request) -> BoxFuture<'_, Result<Box<dyn Prepared>, Error>> {
+        let script = (self.script)(&request);
+        let choices = request.choices;
+        self.asked.lock().unwrap().push(request);
+        let prepared = match script {
+            Script::RefuseToPrepare(error) => Err(error),
+            script => Ok(Box::new(Checked { script, choices, live: self.live.clone() }) as Box<dyn Prepared>),
+        };
+        ready(prepared).boxed()
+    }
+
+    fn tokenize(&self, text: String, options: TokenizeOptions) -> BoxFuture<'_, Result<Vec<u32>, Error>> {
+        let mut tokens: Vec<u32> = text.bytes().map(u32::from).collect();
+        if options.add_special {
+            tokens.insert(0, 900);
+        }
+        if options.parse_special {
+            tokens.push(901);
+        }
+        ready(Ok(tokens)).boxed()
+    }
+
+    fn detokenize(&self, tokens: Vec<u32>) -> BoxFuture<'_, Result<String, Error>> {
+        let text = tokens.iter().map(|id| u8::try_from(*id).map(char::from));
+        let text = text.collect::<Result<String, _>>().map_err(|_| Error::invalid("tokens", "no such token"));
+        ready(text).boxed()
+    }
+
+    fn load(&self) -> Load {
+        *self.load.lock().unwrap()
+    }
+}
+
+impl Prepared for Checked {
+    fn prompt_tokens(&self) -> u64 {
+        7
+    }
+
+    fn max_tokens(&self) -> u64 {
+        10
+    }
+
+    fn run(self: Box<Self>) -> Result<EventStream, Error> {
+        let Checked { script, choices, live } = *self;
+        let events: EventStream = match script {
+            Script::RefuseToPrepare(error) | Script::RefuseToRun(error) => return Err(error),
+            Script::Events(events) => stream::iter(events).boxed(),
+            Script::Channel(mut events) => stream::poll_fn(move |cx| events.poll_recv(cx)).boxed(),
+            Script::Endless => {
+                let piece = move |count: u32| text(count % choices, &"x".repeat(1000));
+                stream::iter((0..).map(piece)).boxed()
+            }
+            Script::Panic => stream::poll_fn(|_| panic!("as scripted")).boxed(),
+        };
+        live.send_modify(|live| *live += 1);
+        Ok(Counted { events, live }.boxed())
+    }
+}
+
+struct Counted {
+    events: EventStream,
+    live: watch::Sender<usize>,
+}
+
+impl Stream for Counted {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.events.poll_next_unpin(cx)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.live.send_modify(|live| *live -= 1);
+    }
+}
+
+pub fn text(choice: u32, text: &str) -> Event {
+    Event::Text { choice, text: text.into(), logprobs: vec![] }
+}
+
+pub fn finished(choice: u32) -> Event {
+    Event::Finished { choice, reason: FinishReason::Stop }
+}
+
+pub fn done(prompt_tokens: u64, completion_tokens: u64) -> Event {
+    Event::Done(Usage { prompt_tokens, cached_tokens: 0, completion_tokens })
+}
+
+/// One choice that says `words`.
+pub fn says(words: &str) -> Vec<Event> {
+    vec![text(0, words), finished(0), done(7, 2)]
+}
+
+/// A service whose models `m` and `org/m` are `backend`.
+pub fn service(config: Config, backend: Arc<Scripted>) -> Service {
+    let catalog = Catalog::in_memory();
+    catalog.register("m", backend.clone());
+    catalog.register("org/m", backend);
+    Service::new(config, catalog, ApiKey::parse(KEY).unwrap().hash())
+}
+
+pub fn app(backend: Arc<Scripted>) -> Router {
+    router(service(Config::default(), backend))
+}
+
+/// An answer, read whole.
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub bytes: Bytes,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("not JSON: {:?}", self.bytes))
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.bytes).unwrap()
+    }
+}
+
+pub fn request(method: &str, path: &str, body: impl Into<Body>) -> HttpRequest<Body> {
+    let request = HttpRequest::builder().method(method).uri(path);
+    request.header("authorization", format!("Bearer {KEY}")).body(body.into()).unwrap()
+}
+
+pub async fn send(app: &Router, request: HttpRequest<Body>) -> Answer {
+    let (parts, body) = app.clone().oneshot(request).await.unwrap().into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    Answer { status: parts.status, headers: parts.headers, bytes }
+}
+
+/// Asks with the key and expects a status. A body that is null is not sent.
+pub async fn check(app: &Router, method: &str, path: &str, body: Value, expect: u16) -> Answer {
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    let answer = send(app, request(method, path, body)).await;
+    assert_eq!(answer.status, expect, "{method} {path}: {:?}", answer.bytes);
+    if expect >= 400 && answer.status != StatusCode::SERVICE_UNAVAILABLE {
+        let error = &answer.json()["error"];
+        assert!(error["message"].is_string() && error["type"].is_string() && error["code"].is_string(), "{error}");
+    }
+    answer
+}

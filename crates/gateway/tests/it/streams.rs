@@ -1,0 +1,146 @@
+//! Server-sent events as they come. Time stands still and jumps, so nothing here waits.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, BodyDataStream},
+    http::Response,
+};
+use futures::StreamExt;
+use gateway::{Config, router};
+use inference::{Error, Event, Usage};
+use serde_json::{Value, json};
+use tokio::{sync::mpsc, time::Instant};
+use tower::ServiceExt;
+
+use crate::stage::{Script, Scripted, app, check, done, finished, request, says, service, text};
+
+fn chat() -> String {
+    json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": true}).to_string()
+}
+
+async fn open(app: &Router) -> Response<Body> {
+    app.clone().oneshot(request("POST", "/v1/chat/completions", chat())).await.unwrap()
+}
+
+async fn piece(body: &mut BodyDataStream) -> String {
+    String::from_utf8(body.next().await.expect("the stream goes on").unwrap().to_vec()).unwrap()
+}
+
+fn scripted_by_hand() -> (mpsc::Sender<Event>, Arc<Scripted>) {
+    let (events, script) = mpsc::channel(8);
+    (events, Scripted::once(Script::Channel(script)))
+}
+
+async fn outcomes(app: &Router) -> String {
+    let metrics = check(app, "GET", "/metrics", Value::Null, 200).await;
+    let lines = metrics.text().lines().filter(|line| line.starts_with("modelworks_generations_total"));
+    let value = |line: &str| line.rsplit(' ').next().unwrap().to_owned();
+    lines.map(value).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_token_goes_out_at_once() {
+    let (events, backend) = scripted_by_hand();
+    let app = app(backend.clone());
+    let begun = Instant::now();
+    events.send(text(0, "He")).await.unwrap();
+    let response = open(&app).await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body().into_data_stream();
+    let first = piece(&mut body).await;
+    assert!(first.contains(r#""role":"assistant""#) && first.contains(r#""content":"He""#), "{first}");
+    events.send(text(0, "llo")).await.unwrap();
+    assert!(piece(&mut body).await.contains(r#""content":"llo""#));
+    events.send(finished(0)).await.unwrap();
+    assert!(piece(&mut body).await.contains(r#""finish_reason":"stop""#));
+    events.send(done(1, 2)).await.unwrap();
+    assert_eq!(piece(&mut body).await, "data: [DONE]\n\n");
+    assert!(body.next().await.is_none());
+    assert_eq!(begun.elapsed().as_millis(), 0, "nothing waited for anything");
+    backend.until_live(0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_waits_two_seconds_and_then_pings_come() {
+    let (events, backend) = scripted_by_hand();
+    let app = app(backend);
+    let begun = Instant::now();
+    let response = open(&app).await;
+    assert_eq!((response.status().as_u16(), begun.elapsed().as_secs()), (200, 2));
+    let mut body = response.into_body().into_data_stream();
+    for seconds in [2, 7, 12] {
+        assert_eq!(piece(&mut body).await, ": ping\n\n");
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+    }
+    // Something that is sent puts the next ping off.
+    tokio::time::advance(std::time::Duration::from_secs(3)).await;
+    events.send(text(0, "a")).await.unwrap();
+    assert!(piece(&mut body).await.contains("\"a\""));
+    assert_eq!(piece(&mut body).await, ": ping\n\n");
+    assert_eq!(begun.elapsed().as_secs(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_behind_the_status_is_an_event() {
+    let (events, backend) = scripted_by_hand();
+    let app = app(backend.clone());
+    let mut body = open(&app).await.into_body().into_data_stream();
+    assert_eq!(piece(&mut body).await, ": ping\n\n");
+    events.send(Event::Failed { error: Error::Internal, usage: Usage::default() }).await.unwrap();
+    let last = piece(&mut body).await;
+    let error: Value = serde_json::from_str(last.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(error["error"]["code"], "internal_error");
+    assert!(body.next().await.is_none(), "no [DONE] behind a failure");
+    drop(body);
+    backend.until_live(0).await;
+    assert_eq!(outcomes(&app).await, "0 0 1 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_way_to_end_is_counted_once() {
+    let app_of = |script| app(Scripted::once(script));
+    let drain = async |response: Response<Body>| {
+        let mut body = response.into_body().into_data_stream();
+        while body.next().await.is_some() {}
+    };
+    let app = app_of(Script::Events(says("x")));
+    drain(open(&app).await).await;
+    assert_eq!(outcomes(&app).await, "1 0 0 0");
+
+    let app = app_of(Script::RefuseToRun(Error::ShuttingDown));
+    drain(open(&app).await).await;
+    assert_eq!(outcomes(&app).await, "0 1 0 0");
+
+    let app = app_of(Script::Panic);
+    drain(open(&app).await).await;
+    assert_eq!(outcomes(&app).await, "0 0 1 0");
+
+    let app = app_of(Script::Endless);
+    let mut body = open(&app).await.into_body().into_data_stream();
+    piece(&mut body).await;
+    drop(body);
+    assert_eq!(outcomes(&app).await, "0 0 0 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_or_body_that_is_dropped_cancels_at_once() {
+    let (_events, backend) = scripted_by_hand();
+    let service = service(Config::default(), backend.clone());
+    let app = router(service.clone());
+    let mut opening = Box::pin(open(&app));
+    // Polled once, the handler is inside of its wait for the first event.
+    assert!(futures::poll!(&mut opening).is_pending());
+    assert_eq!((*backend.live.borrow(), service.requests_in_flight()), (1, 1));
+    drop(opening);
+    assert_eq!((*backend.live.borrow(), service.requests_in_flight()), (0, 0));
+
+    let (_events, backend) = scripted_by_hand();
+    let app = router(crate::stage::service(Config::default(), backend.clone()));
+    let response = open(&app).await;
+    assert_eq!(*backend.live.borrow(), 1);
+    drop(response);
+    assert_eq!(*backend.live.borrow(), 0);
+}
