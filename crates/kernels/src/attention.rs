@@ -4,7 +4,7 @@
 //! are cut, of block ids and of threads:
 //!
 //! - A score is the sum over dimensions, in order, of fused multiply-adds of (query · scale) and key; then the soft cap.
-//! - Positions are taken in parts of [`PART`], aligned at absolute position 0. In a part: the greatest score m, weights
+//! - Positions are taken in parts of `PART`, aligned at absolute position 0. In a part: the greatest score m, weights
 //!   e^(score − m), their sum (16 accumulators, by position modulo 16, then the tree of `Lanes::sum`), and the weighted
 //!   sum of values, position by position. What a query must not see is left out, not multiplied by zero: a cell that
 //!   nobody has written, or a NaN in it, has no influence.
@@ -123,19 +123,19 @@ fn check_shape(shape: &Shape, kv: &LayerKv) {
 fn check_spans(spans: &[Span<'_>], rows: usize, blocks: usize) {
     let mut next = 0;
     for span in spans {
-        let end = span.first_row.checked_add(span.count).unwrap_or(usize::MAX);
+        let end = span.first_row.saturating_add(span.count);
         assert!(
             span.first_row >= next && end <= rows,
             "a span of rows {}..{end} comes after row {next} and must lie inside of {rows} rows",
             span.first_row
         );
         next = end;
-        let needed = (span.position + span.count).div_ceil(BLOCK_LEN);
+        let needed = span.position.saturating_add(span.count).div_ceil(BLOCK_LEN);
         assert!(
             span.blocks.len() >= needed,
             "a block table of {} for positions up to {}, which need {needed}",
             span.blocks.len(),
-            span.position + span.count
+            span.position.saturating_add(span.count)
         );
         if let Some(block) = span.blocks[..needed].iter().find(|&&block| block as usize >= blocks) {
             panic!("block {block} of a cache of {blocks}");

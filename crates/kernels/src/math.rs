@@ -25,6 +25,9 @@ const LN2_LOW: f32 = 1.428_606_8e-6;
 /// with the bias of an f32's exponent.
 const ROUND_AND_BIAS: f32 = 12_583_039.0;
 
+/// −√(8/π).
+const MINUS_SQRT_8_OVER_PI: f32 = -1.595_769_2;
+
 /// eˣ, within 1 ulp on [-87, 88.375]; 0 below, the value at 88.375 (2.4e38) above, NaN for NaN. exp(0) is 1.
 ///
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r = 1 + r + r²·p(r), where p is the minimax polynomial of degree 4 for the
@@ -79,9 +82,8 @@ pub(crate) fn silu<L: Lanes>(l: L, x: L::V) -> L::V {
 /// exponential less work, and no cancellation for negative x.
 #[inline(always)]
 pub(crate) fn gelu_tanh<L: Lanes>(l: L, x: L::V) -> L::V {
-    const MINUS_TWO_SQRT_2_OVER_PI: f32 = -1.595_769_1;
     let inner = l.fma(l.mul(l.mul(x, x), x), l.splat(0.044_715), x);
-    let e = exp(l, l.mul(inner, l.splat(MINUS_TWO_SQRT_2_OVER_PI)));
+    let e = exp(l, l.mul(inner, l.splat(MINUS_SQRT_8_OVER_PI)));
     l.div(x, l.add(l.splat(1.0), e))
 }
 

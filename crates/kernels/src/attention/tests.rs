@@ -104,7 +104,10 @@ impl Sequence {
     }
 }
 
-const SHAPES: [(usize, usize, usize, Option<usize>, Option<f32>); 9] = [
+/// (heads, KV heads, dimensions, window, soft cap)
+type Sizes = (usize, usize, usize, Option<usize>, Option<f32>);
+
+const SHAPES: [Sizes; 9] = [
     (9, 3, 64, None, None),
     (9, 3, 64, Some(33), None),
     (4, 1, 256, Some(300), None),
@@ -116,7 +119,7 @@ const SHAPES: [(usize, usize, usize, Option<usize>, Option<f32>); 9] = [
     (7, 1, 1, None, None),
 ];
 
-fn shape((heads, kv_heads, head_dim, window, softcap): (usize, usize, usize, Option<usize>, Option<f32>)) -> Shape {
+fn shape((heads, kv_heads, head_dim, window, softcap): Sizes) -> Shape {
     Shape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt(), window, softcap }
 }
 
@@ -271,7 +274,8 @@ fn contradictions_are_refused() {
             attend(&Pool::new(Level::Scalar, 1), &shape, &spans, &q, &k, &k, &mut kv, &mut vec![0.0; q.len()]);
         });
         let panic = panic.expect_err(message);
-        let text = panic.downcast_ref::<String>().map_or_else(|| *panic.downcast_ref::<&str>().unwrap_or(&""), |s| s);
+        let text =
+            panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied()).unwrap_or("");
         assert!(text.contains(message), "{text:?} does not say {message:?}");
     }
 }
