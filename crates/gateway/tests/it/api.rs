@@ -274,6 +274,17 @@ async fn every_answer_has_an_id_of_ours() {
 }
 
 #[tokio::test]
+async fn a_service_is_ready_once_its_first_models_are_loaded() {
+    let service = service(Config::default(), Scripted::new(|_| Script::Panic));
+    let app = router(service.clone());
+    service.set_loading(true);
+    assert_eq!(check(&app, "GET", "/readyz", Value::Null, 503).await.json(), json!({"status": "loading"}));
+    check(&app, "GET", "/healthz", Value::Null, 200).await;
+    service.set_loading(false);
+    check(&app, "GET", "/readyz", Value::Null, 200).await;
+}
+
+#[tokio::test]
 async fn a_shutdown_refuses_what_is_new_and_says_so() {
     let service = service(Config::default(), Scripted::new(|_| Script::Panic));
     let app = router(service.clone());
