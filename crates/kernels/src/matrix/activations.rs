@@ -66,13 +66,12 @@ impl Activations {
             for row in task * rows_a_task..m.min((task + 1) * rows_a_task) {
                 let values = &values[row * columns..][..columns];
                 // SAFETY: each row belongs to one task, and rows do not overlap.
-                let (copy, rounded) = unsafe {
+                let rounded = unsafe {
                     let of_row = |length: usize| row * length..(row + 1) * length;
                     let codes = codes.slice(of_row(blocks * BLOCK));
                     let (terms_32, terms_16) = (terms_32.slice(of_row(blocks)), terms_16.slice(of_row(blocks * 2)));
-                    (copies.slice(of_row(columns)), Rounded { codes, terms_32, terms_16 })
+                    Rounded { copy: copies.slice(of_row(columns)), codes, terms_32, terms_16 }
                 };
-                copy.copy_from_slice(values);
                 rounded.set(level, values);
             }
         });
@@ -101,6 +100,8 @@ impl Activations {
 
 /// Where one row goes.
 struct Rounded<'a> {
+    /// Of the values.
+    copy: &'a mut [f32],
     codes: &'a mut [i16],
     terms_32: &'a mut [Terms],
     terms_16: &'a mut [Terms],
@@ -119,14 +120,21 @@ impl Rounded<'_> {
 
     #[inline(always)]
     fn set_by(self, values: &[f32], round: impl Fn(&[f32; BLOCK], &mut [i16; BLOCK]) -> Block) {
-        let Self { codes, terms_32, terms_16 } = self;
+        let Self { copy, codes, terms_32, terms_16 } = self;
         let (codes, _) = codes.as_chunks_mut::<BLOCK>();
         let (terms_16, _) = terms_16.as_chunks_mut::<2>();
         let (whole, rest) = values.as_chunks::<BLOCK>();
+        let (copies, rest_copy) = copy.as_chunks_mut::<BLOCK>();
+        rest_copy.copy_from_slice(rest);
         let mut last = [0.0; BLOCK];
         last[..rest.len()].copy_from_slice(rest);
+        let mut copies = copies.iter_mut();
         let all = whole.iter().chain((!rest.is_empty()).then_some(&last));
         for (((values, codes), term_32), term_16) in all.zip(codes).zip(terms_32).zip(terms_16) {
+            // Copied block by block: a library's copy of some kilobytes may take longer than all the rest.
+            if let Some(copy) = copies.next() {
+                *copy = *values;
+            }
             let Block { scale, sums } = round(values, codes);
             *term_32 = Terms { scale, sum: (sums[0] + sums[1]) as f32 * scale };
             *term_16 = sums.map(|sum| Terms { scale, sum: sum as f32 * scale });
