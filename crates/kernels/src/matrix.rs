@@ -32,6 +32,8 @@ mod scalar;
 mod tests;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
+#[cfg(target_arch = "x86_64")]
+mod weights;
 
 pub use activations::Activations;
 pub use pack::{Fill, Row};

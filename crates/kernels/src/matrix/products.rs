@@ -1,10 +1,13 @@
 //! Products of one set of activations with several matrices: how the work is divided, and who does it.
 
-#[cfg(target_arch = "x86_64")]
-use super::vectors::{self, Tile, Vectors};
 use super::{Matrix, activations::Activations, layout::PANEL, scalar};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
+#[cfg(target_arch = "x86_64")]
+use super::{
+    vectors::{Tile, Vectors},
+    weights,
+};
 use crate::{Level, Pool, disjoint::Disjoint};
 
 /// Matrices that one job multiplies; more are done in several jobs.
@@ -189,5 +192,5 @@ unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activati
     // SAFETY: the tile is made of slices that reach, from where it begins, to the end of the part and further: that
     // `activations` have `m` rows in each form is how `Activations::set` leaves them. Its outputs belong to it alone,
     // and the instruction set is there, as promised by the caller.
-    unsafe { vectors::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
+    unsafe { weights::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
 }
