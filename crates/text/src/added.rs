@@ -175,6 +175,7 @@ pub(crate) fn literal_ranges(text: &str, literal: &[Range<usize>]) -> Result<Vec
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
 mod tests {
     use super::*;
 

@@ -20,6 +20,7 @@ mod pre_tokenizer;
 mod scored;
 mod split;
 mod stop;
+mod surface;
 mod tokenizer;
 mod vocabulary;
 

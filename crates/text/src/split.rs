@@ -101,8 +101,8 @@ impl Splitter {
 
     /// The pieces of `text`, which cover it.
     pub(crate) fn split(&self, text: &str) -> Vec<Range<usize>> {
-        let whole = if text.is_empty() { Vec::new() } else { vec![0..text.len()] };
-        self.0.iter().fold(whole, |pieces, cutter| {
+        let whole = Some(0..text.len()).filter(|whole| !whole.is_empty());
+        self.0.iter().fold(whole.into_iter().collect(), |pieces: Vec<Range<usize>>, cutter| {
             let mut next = Vec::with_capacity(pieces.len() * 2);
             for piece in pieces {
                 let start = piece.start;

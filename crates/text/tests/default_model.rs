@@ -1,5 +1,7 @@
 //! The tokenizer of the default model, against what llama.cpp gives for it.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
+
 use std::{ops::Range, sync::Arc};
 
 use text::{Detokenizer, Special, Tokenizer};

@@ -1,0 +1,143 @@
+//! Tokenizers from Hugging Face folders, against the reference library.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use text::{Detokenizer, Error, Special, Tokenizer};
+
+#[derive(serde::Deserialize)]
+struct Case {
+    text: String,
+    framed: Vec<u32>,
+    parsed: Vec<u32>,
+    plain: Vec<u32>,
+    decoded: String,
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn load(name: &str) -> Tokenizer {
+    Tokenizer::from_folder(&folder(name)).unwrap()
+}
+
+/// Every text of the folder's cases, encoded in three ways and decoded.
+#[track_caller]
+fn check(name: &str) {
+    let tokenizer = Arc::new(load(name));
+    let cases = fs::read_to_string(folder(name).join("cases.jsonl")).unwrap();
+    assert!(cases.lines().count() > 50);
+    for line in cases.lines() {
+        let Case { text, framed, parsed, plain, decoded } = serde_json::from_str(line).unwrap();
+        let encode = |add, parse| tokenizer.encode(&text, Special { add, parse }, &[]).unwrap();
+        assert_eq!(encode(false, true), parsed, "{name}: {text:?}, parsed");
+        assert_eq!(encode(false, false), plain, "{name}: {text:?}, plain");
+        assert_eq!(encode(true, true), framed, "{name}: {text:?}, framed");
+        let all = [(0, text.len())].map(|(start, end)| start..end);
+        let literal = tokenizer.encode(&text, Special { add: false, parse: true }, &all).unwrap();
+        assert_eq!(literal, plain, "{name}: {text:?}, literal");
+        assert_eq!(tokenizer.decode(&parsed, false).unwrap(), decoded, "{name}: {text:?}, decoded");
+        let mut detokenizer = Detokenizer::whole(Arc::clone(&tokenizer), false);
+        let pieces: String = parsed.iter().map(|&token| detokenizer.push(token)).collect();
+        assert_eq!(pieces + &detokenizer.finish(), decoded, "{name}: {text:?}, piece by piece");
+    }
+}
+
+#[test]
+fn byte_level_bpe_behind_a_pattern() {
+    check("byte_level_split");
+    let tokenizer = load("byte_level_split");
+    assert_eq!(tokenizer.bos(), None);
+    let names: Vec<&[u8]> = tokenizer.end_tokens().iter().filter_map(|&token| tokenizer.token_bytes(token)).collect();
+    assert_eq!(names, [b"<|im_end|>".as_slice(), b"<|endoftext|>"]);
+    assert_eq!(tokenizer.token_bytes(tokenizer.eos().unwrap()).unwrap(), b"<|im_end|>");
+}
+
+#[test]
+fn byte_level_bpe_behind_digits() {
+    check("byte_level_digits");
+    let tokenizer = load("byte_level_digits");
+    assert!(tokenizer.adds_bos());
+    let once = tokenizer.encode("<|begin|>a", Special { add: true, parse: true }, &[]).unwrap();
+    let twice = tokenizer.encode("<|begin|>a", Special { add: true, parse: false }, &[]).unwrap();
+    assert_eq!(once.iter().filter(|&&token| Some(token) == tokenizer.bos()).count(), 1);
+    assert!(Some(twice[0]) == tokenizer.bos() && twice.len() > once.len());
+}
+
+#[test]
+fn sentence_piece_bpe_with_byte_fallback_and_added_tokens() {
+    check("llama");
+    let tokenizer = load("llama");
+    assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.end_tokens()), (Some(1), Some(2), [2].as_slice()));
+    assert!(tokenizer.special_names().contains(&"<mask>".to_owned()));
+    assert!(!tokenizer.special_names().contains(&"<b>".to_owned()));
+}
+
+#[test]
+fn only_the_first_piece_gets_a_space() {
+    check("first_space");
+}
+
+#[test]
+fn word_piece() {
+    check("word_piece");
+}
+
+#[test]
+fn unigram() {
+    check("unigram");
+}
+
+/// A copy of a fixture folder with one file replaced.
+fn changed(name: &str, file: &str, content: &str) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    fs::write(copy.path().join(file), content).unwrap();
+    copy
+}
+
+fn refusal(name: &str, file: &str, content: &str) -> Error {
+    match Tokenizer::from_folder(changed(name, file, content).path()) {
+        Err(error) => error,
+        Ok(_) => panic!("{file} with {content:?} was accepted"),
+    }
+}
+
+#[test]
+fn lying_files_are_errors_that_name_them() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(matches!(Tokenizer::from_folder(empty.path()), Err(Error::Malformed { .. })));
+    assert!(matches!(refusal("llama", "config.json", "{"), Error::Parse { .. }));
+    let outside = refusal("llama", "generation_config.json", r#"{"eos_token_id": [2, 99999]}"#).to_string();
+    assert!(outside.contains("generation_config.json") && outside.contains("99999"), "{outside}");
+    for definition in [
+        "{}",
+        r#"{"model":{"type":"BPE","vocab":{"a":4294967295},"merges":[]}}"#,
+        r#"{"model":{"type":"BPE","vocab":{},"merges":[]}}"#,
+        // Joined, the two are longer than the longest token: the library's own buffer is too short for them.
+        r#"{"model":{"type":"BPE","vocab":{"aa":0,"bb":1},"merges":[["aa","bb"]]}}"#,
+        r#"{"model":{"type":"Unigram","vocab":[["a",0.0]],"unk_id":7}}"#,
+        r#"{"model":{"type":"WordPiece","vocab":{"a":-1}}}"#,
+        r#"{"added_tokens":[{"id":4294967295,"content":"x"}],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#,
+    ] {
+        refusal("unigram", "tokenizer.json", definition);
+    }
+}
+
+#[test]
+fn settings_beside_the_tokenizer_decide_about_bos_and_ends() {
+    let settings = r#"{"bos_token": "<s>", "add_bos_token": false, "add_eos_token": true, "eos_token": "</s>"}"#;
+    let tokenizer = Tokenizer::from_folder(changed("llama", "tokenizer_config.json", settings).path()).unwrap();
+    assert!(!tokenizer.adds_bos());
+    let tokens = tokenizer.encode("a", Special { add: true, parse: true }, &[]).unwrap();
+    assert_eq!(tokens.last(), Some(&2));
+    let both = changed("llama", "config.json", r#"{"text_config": {"eos_token_id": [2, 0]}}"#);
+    assert_eq!(Tokenizer::from_folder(both.path()).unwrap().end_tokens(), [0, 2]);
+}
