@@ -271,7 +271,7 @@ mod tests {
     #[test]
     fn what_cannot_be_spelled_is_an_error_or_unknown() {
         let mut parts = scored(&PIECES, false);
-        parts.bytes = Box::new([None; 256]);
+        *parts.bytes = [None; 256];
         assert!(matches!(parts.encode_text("xx", &mut Vec::new()), Err(Error::Malformed { .. })));
         parts.unknown = Some(7);
         let mut out = Vec::new();
