@@ -1,5 +1,6 @@
 //! Checks that the compiler cannot make: `cargo xtask tidy`.
 
+mod dependencies;
 mod edges;
 mod licences;
 mod metadata;
@@ -23,6 +24,7 @@ fn tidy() -> Result<ExitCode> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?.to_path_buf();
     let metadata = metadata::Metadata::read(&root)?;
     let mut faults = edges::check(&metadata);
+    faults.extend(dependencies::check(&root, &metadata)?);
     faults.extend(licences::check(&metadata));
     let sources = names::sources(&root)?;
     faults.extend(names::check(&root, &sources));

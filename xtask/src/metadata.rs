@@ -21,6 +21,8 @@ pub struct Package {
     pub ours: bool,
     /// Package ids that it is built with; what only its tests use is left out.
     pub dependencies: BTreeSet<String>,
+    /// Package ids that only its tests use.
+    pub test_dependencies: BTreeSet<String>,
 }
 
 /// All packages by id.
@@ -55,6 +57,7 @@ impl Metadata {
                     licence: package["license"].as_str().map(str::to_owned),
                     ours: members.contains(id),
                     dependencies: BTreeSet::new(),
+                    test_dependencies: BTreeSet::new(),
                 },
             );
         }
@@ -62,9 +65,8 @@ impl Metadata {
             let package = packages.get_mut(node["id"].as_str()?)?;
             for dependency in node["deps"].as_array()? {
                 let built_with = dependency["dep_kinds"].as_array()?.iter().any(|kind| kind["kind"] != "dev");
-                if built_with {
-                    package.dependencies.insert(dependency["pkg"].as_str()?.to_owned());
-                }
+                let kind = if built_with { &mut package.dependencies } else { &mut package.test_dependencies };
+                kind.insert(dependency["pkg"].as_str()?.to_owned());
             }
         }
         Some(Self { packages })

@@ -70,6 +70,7 @@ impl ApiError {
                 E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, REQUEST, "model_not_found", Some("model")),
                 E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, RATE, "overloaded", None),
                 E::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "model_unavailable", None),
+                E::SlowReader => (StatusCode::REQUEST_TIMEOUT, REQUEST, "slow_reader", None),
                 E::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "shutting_down", None),
                 E::Internal => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", None),
             },
@@ -130,6 +131,7 @@ mod tests {
             E::ModelNotFound { model: "m".into() },
             E::Overloaded { what: "the queue", retry_after: Duration::from_millis(1500) },
             E::Unavailable { model: "m".into(), reason: "r".into() },
+            E::SlowReader,
             E::ShuttingDown,
             E::Internal,
         ];

@@ -52,6 +52,9 @@ pub enum Error {
         /// Public text.
         reason: String,
     },
+    /// The caller took nothing of its answer for so long that the rest was given up.
+    #[error("the answer was given up because the client did not read it in time")]
+    SlowReader,
     /// The service is going away.
     #[error("the service is shutting down")]
     ShuttingDown,

@@ -136,7 +136,8 @@ impl Choice {
             Finish::EndToken => FinishReason::Stop,
             Finish::MaxTokens | Finish::ContextFull => FinishReason::Length,
             Finish::ShutDown => return Err(Error::ShuttingDown),
-            Finish::SlowReader | Finish::Failed => return Err(Error::Internal),
+            Finish::SlowReader => return Err(Error::SlowReader),
+            Finish::Failed => return Err(Error::Internal),
         };
         let rest = self.answer_text.finish();
         let scanned = self.stops.push(&rest);

@@ -14,7 +14,7 @@ mod size;
 use std::{io::IsTerminal, path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result};
-use catalog::{Catalog, Hub, Token};
+use catalog::Catalog;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -80,12 +80,7 @@ fn default_options() -> Result<local::Options> {
 }
 
 fn open(data_dir: &Path, options: local::Options) -> Result<Arc<Catalog>> {
-    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    let mut config = catalog::Config::new(data_dir);
-    if let Some(endpoint) = variable("HF_ENDPOINT") {
-        config.hub = Hub { endpoint, ..config.hub };
-    }
-    config.hub.token = variable("HF_TOKEN").map(|token| Token::new(&token));
+    let config = catalog::Config::from_environment(data_dir, |name| std::env::var(name).ok());
     Ok(Catalog::open(config, Arc::new(LocalLoader { options }))?)
 }
 

@@ -3,6 +3,7 @@
 //! out of which one file is read.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -120,6 +121,11 @@ enum Ran {
     Failed(String),
 }
 
+/// Variables that hold keys of this service or of the hub: another program has no use for them.
+fn is_secret(variable: &OsStr) -> bool {
+    variable == "HF_TOKEN" || variable.as_encoded_bytes().starts_with(b"MODELWORKS_")
+}
+
 async fn run(
     command: &[String],
     requirement: &str,
@@ -131,7 +137,11 @@ async fn run(
     let Some((program, first)) = command.split_first() else {
         return Ok(Ran::Absent);
     };
-    let spawned = Command::new(program)
+    let mut download = Command::new(program);
+    for secret in std::env::vars_os().map(|(name, _)| name).filter(|name| is_secret(name)) {
+        download.env_remove(secret);
+    }
+    let spawned = download
         .args(first)
         .args(["download", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", "--quiet"])
         .args(["--disable-pip-version-check", "--progress-bar=off", "--retries=1"])
