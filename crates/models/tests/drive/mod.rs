@@ -1,6 +1,5 @@
 //! Drives a runner over one sequence in several ways, the way the engine does over many.
 
-#![expect(clippy::allow_attributes, reason = "each test binary uses a part of this module")]
 #![allow(dead_code, reason = "each test binary uses a part of this module")]
 
 use std::{
@@ -113,6 +112,13 @@ pub fn fingerprint(logits: &[f32]) -> u64 {
     let mut hasher = DefaultHasher::new();
     logits.iter().for_each(|logit| hasher.write_u32(logit.to_bits()));
     hasher.finish()
+}
+
+/// [`fingerprint`] of every row.
+pub fn fingerprints(runner: &mut dyn Runner, tokens: &[u32], chunks: &[usize], blocks: &[u32]) -> Vec<u64> {
+    let mut all = Vec::new();
+    run(runner, tokens, chunks, blocks, &mut |_, logits| all.push(fingerprint(logits)));
+    all
 }
 
 /// Where two runs first differ in any bit.
