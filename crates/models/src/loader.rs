@@ -9,7 +9,7 @@ use kernels::{
     Pool,
     matrix::{Format, Matrix, Row},
 };
-use weights::{Checkpoint, Tensor, TensorType};
+use weights::{Checkpoint, Groups, Tensor, TensorType};
 
 use crate::Error;
 
@@ -215,18 +215,27 @@ impl<'a> Loader<'a> {
 
     fn take_matrix(&self, name: String, rows: usize, columns: usize) -> Result<Matrix, Error> {
         let tensor = self.checked(&name, &[rows, columns])?;
-        let format = format(tensor.kind);
+        let format = self.format(&tensor);
         let matrix = Matrix::pack(self.pool, format, if self.packs { rows } else { 0 }, columns, &|row, sink| {
             give_row(&tensor, row, sink);
         });
         self.count(&tensor, rows.saturating_mul(columns), Matrix::packed_bytes(format, rows, columns));
         Ok(matrix)
     }
+
+    /// What a tensor becomes. A survey reads no numbers and takes it that the scales of Q4_0 are in the usual range.
+    fn format(&self, tensor: &Tensor<'_>) -> Format {
+        let usual = || {
+            let groups = tensor.kind.groups()?;
+            Some(Groups { f16_scales: groups.f16_scales || tensor.kind == TensorType::Q4_0, ..groups })
+        };
+        format(tensor.kind, if self.packs { tensor.groups() } else { usual() })
+    }
 }
 
-/// What a tensor becomes: floats stay what they are, everything else decomposes into codes and scales.
-fn format(kind: TensorType) -> Format {
-    match (kind, kind.groups()) {
+/// Floats stay what they are, everything else decomposes into codes and scales.
+fn format(kind: TensorType, groups: Option<Groups>) -> Format {
+    match (kind, groups) {
         (_, Some(groups)) => Format::Quantised {
             group: groups.length,
             code_bits: groups.code_bits,
@@ -239,7 +248,7 @@ fn format(kind: TensorType) -> Format {
     }
 }
 
-/// Hands one row of a tensor to the packer, in the form that [`format`] promised.
+/// Hands one row of a tensor to the packer, in the form that [`Loader::format`] promised.
 fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
     let (bytes, columns) = (tensor.row(row), tensor.columns());
     match (tensor.kind, tensor.kind.groups()) {
@@ -260,5 +269,44 @@ fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
             weights::dequantize(kind, bytes, &mut values);
             sink(Row::F32(&values));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernels::Level;
+
+    use super::*;
+
+    /// One row of Q4_0 with these scales (bits of binary16), packed and read back, and the format it was packed in.
+    fn packed_q4_0(scales: &[u16]) -> (Format, Vec<f32>, Vec<f32>) {
+        let bytes: Vec<u8> = scales
+            .iter()
+            .flat_map(|scale| {
+                let codes = (0..16u8).map(|i| i << 4 | (15 - i));
+                scale.to_le_bytes().into_iter().chain(codes)
+            })
+            .collect();
+        let shape = [1, 32 * scales.len()];
+        let tensor = Tensor { name: "w", kind: TensorType::Q4_0, shape: &shape, bytes: &bytes };
+        let format = format(tensor.kind, tensor.groups());
+        let pool = Pool::new(Level::detect(), 1);
+        let matrix = Matrix::pack(&pool, format, 1, shape[1], &|row, sink| give_row(&tensor, row, sink));
+        let mut found = vec![0.0; shape[1]];
+        matrix.row(0, &mut found);
+        (format, found, tensor.to_f32())
+    }
+
+    #[test]
+    fn q4_0_is_packed_exactly_and_with_f16_scales_where_they_are_exact() {
+        let has_f16 = |format| matches!(format, Format::Quantised { f16_scales: true, .. });
+        // 1, -0.1, the smallest of all, the largest whose eightfold is still an f16.
+        let (format, found, wanted) = packed_q4_0(&[0x3c00, 0xae66, 0x0001, 0x6fff]);
+        assert!(has_f16(format), "{format:?}");
+        assert_eq!(found, wanted);
+        assert_eq!((wanted[0], wanted[31]), (7.0, 7.0), "code 15 stands for 7 scales");
+        let (format, found, wanted) = packed_q4_0(&[0x3c00, 0x7000]);
+        assert!(!has_f16(format), "{format:?}");
+        assert_eq!(found, wanted);
     }
 }
