@@ -47,7 +47,7 @@ async fn one(server: &Server, number: usize) {
     connection.write_all(head.as_bytes()).await.expect("the server reads");
     connection.write_all(body.as_bytes()).await.expect("the server reads");
     let mut answer = Vec::new();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         connection.read_to_end(&mut answer).await.expect("the server answers");
         let text = String::from_utf8_lossy(&answer);
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");
