@@ -74,6 +74,15 @@ struct Added {
     special: bool,
 }
 
+impl Added {
+    /// Its name as it looks in normalised text.
+    fn normalize(&self, normalizer: &NormalizerWrapper) -> Result<String, Error> {
+        let mut name = NormalizedString::from(self.content.as_str());
+        normalizer.normalize(&mut name).map_err(Error::library("normalising an added token"))?;
+        Ok(name.get().to_owned())
+    }
+}
+
 /// `tokenizer_config.json` and `special_tokens_map.json`, as far as they matter here.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -145,7 +154,7 @@ pub(crate) fn load(folder: &Path) -> Result<Tokenizer, Error> {
         ModelWrapper::Unigram(model) => model.byte_fallback(),
         _ => false,
     };
-    let vocabulary = vocabulary(&model, &definition.added_tokens, &surface)?;
+    let vocabulary = vocabulary(&model, &definition, &surface)?;
     let id = |name: &str| {
         let added = definition.added_tokens.iter().find(|token| token.content == name).map(|token| token.id);
         added.or_else(|| model.token_to_id(name))
@@ -192,7 +201,8 @@ fn hide_special(model: &mut Value, added: &[Added]) {
     }
 }
 
-fn vocabulary(model: &ModelWrapper, added: &[Added], surface: &Surface) -> Result<Vocabulary, Error> {
+fn vocabulary(model: &ModelWrapper, definition: &Definition, surface: &Surface) -> Result<Vocabulary, Error> {
+    let Definition { added_tokens: added, normalizer, .. } = definition;
     let trained = model.get_vocab();
     let highest = trained.values().copied().chain(added.iter().map(|token| token.id)).max();
     let size = match highest {
@@ -207,8 +217,12 @@ fn vocabulary(model: &ModelWrapper, added: &[Added], surface: &Surface) -> Resul
         tokens[*id as usize] = Some((surface.bytes(name), Kind::Text));
     }
     for token in added {
-        let kind = if token.special { Kind::Special } else { Kind::Text };
-        tokens[token.id as usize] = Some((token.content.as_bytes().to_vec(), kind));
+        tokens[token.id as usize] = Some(match normalizer {
+            _ if token.special => (token.content.as_bytes().to_vec(), Kind::Special),
+            // What was found in normalised text is written as normalised text.
+            Some(normalizer) if token.normalized => (surface.bytes(&token.normalize(normalizer)?), Kind::Text),
+            _ => (token.content.as_bytes().to_vec(), Kind::Text),
+        });
     }
     let mut vocabulary = Vocabulary::with_capacity(size);
     for token in tokens {
@@ -302,12 +316,11 @@ fn assemble(
         match definition.normalizer.as_ref().filter(|_| token.normalized) {
             None => raw.push(added),
             Some(normalizer) => {
-                let mut name = NormalizedString::from(token.content.as_str());
-                normalizer.normalize(&mut name).map_err(Error::library("normalising an added token"))?;
-                if name.get() == token.content && is_unicode_form(normalizer) {
+                let name = token.normalize(normalizer)?;
+                if name == token.content && is_unicode_form(normalizer) {
                     raw.push(added);
                 } else {
-                    added.content = name.get().to_owned();
+                    added.content = name;
                     normalized.push(added);
                 }
             }

@@ -25,6 +25,20 @@ fn load(name: &str) -> Tokenizer {
     Tokenizer::from_folder(&folder(name)).unwrap()
 }
 
+/// The reference frames a text that is framed already once more; here the frame stands once.
+fn once(tokenizer: &Tokenizer, mut framed: Vec<u32>) -> Vec<u32> {
+    if tokenizer.adds_bos() && framed.starts_with(&[tokenizer.bos().unwrap(); 2]) {
+        framed.remove(0);
+    }
+    if let [.., a, b] = framed[..]
+        && a == b
+        && Some(a) == tokenizer.eos()
+    {
+        framed.pop();
+    }
+    framed
+}
+
 /// Every text of the folder's cases, encoded in three ways and decoded.
 #[track_caller]
 fn check(name: &str) {
@@ -35,11 +49,19 @@ fn check(name: &str) {
         let Case { text, framed, parsed, plain, decoded } = serde_json::from_str(line).unwrap();
         let encode = |add, parse| tokenizer.encode(&text, Special { add, parse }, &[]).unwrap();
         assert_eq!(encode(false, true), parsed, "{name}: {text:?}, parsed");
-        assert_eq!(encode(false, false), plain, "{name}: {text:?}, plain");
-        assert_eq!(encode(true, true), framed, "{name}: {text:?}, framed");
+        let literal_tokens = encode(false, false);
+        if plain.iter().any(|&token| tokenizer.is_special(token)) {
+            // The reference's unigram takes any piece of its vocabulary, even the name of a special token.
+            assert_eq!(name, "unigram");
+            assert!(!literal_tokens.iter().any(|&token| tokenizer.is_special(token)), "{name}: {text:?}, plain");
+            assert_eq!(tokenizer.decode(&literal_tokens, false).unwrap(), tokenizer.decode(&plain, true).unwrap());
+        } else {
+            assert_eq!(literal_tokens, plain, "{name}: {text:?}, plain");
+        }
+        assert_eq!(encode(true, true), once(&tokenizer, framed), "{name}: {text:?}, framed");
         let all = [(0, text.len())].map(|(start, end)| start..end);
         let literal = tokenizer.encode(&text, Special { add: false, parse: true }, &all).unwrap();
-        assert_eq!(literal, plain, "{name}: {text:?}, literal");
+        assert_eq!(literal, literal_tokens, "{name}: {text:?}, literal");
         assert_eq!(tokenizer.decode(&parsed, false).unwrap(), decoded, "{name}: {text:?}, decoded");
         let mut detokenizer = Detokenizer::whole(Arc::clone(&tokenizer), false);
         let pieces: String = parsed.iter().map(|&token| detokenizer.push(token)).collect();
