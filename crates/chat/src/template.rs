@@ -1,41 +1,61 @@
 //! A compiled chat template.
 
-use std::ops::Range;
+use std::{ops::Range, thread};
 
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context, syntax::SyntaxConfig, value::Kwargs};
+use minijinja::{
+    Environment, ErrorKind, UndefinedBehavior, Value, context,
+    syntax::SyntaxConfig,
+    value::{Serde, merge_maps},
+};
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::literal;
+use crate::{
+    date,
+    literal::{self, Names},
+    python,
+};
 
-/// Steps that one rendering may take. Real templates take a few thousand.
-const FUEL: u64 = 2_000_000;
+/// What one rendering may use beside what its input pays for: about one unit a step and one for 64 bytes that are written
+/// or built. Real templates take a few thousand, so this is 50 times that, or 12.8 MB. Lists that hold themselves twice
+/// over, again and again, are the one thing that it does not bound.
+const FUEL: u64 = 200_000;
 
-/// Depth of macro calls and includes.
+/// Fuel that each byte of the messages and variables adds, so that a long conversation with many tools does not run out.
+const FUEL_PER_BYTE: u64 = 1;
+
+/// Fuel that each message adds.
+const FUEL_PER_MESSAGE: u64 = 1000;
+
+/// Depth of macro calls.
 const RECURSION: usize = 64;
 
 /// Longest template, in bytes. Those in use are below 20 kB.
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 1 << 16;
 
-/// The name under which the one template of an environment is kept.
-const NAME: &str = "chat";
+/// Stack for compiling and rendering, which both recurse as deep as the template nests. Only what is used is ever touched.
+const STACK: usize = 256 << 20;
+
+/// The name under which the one template of an environment is kept; errors give it with the line.
+const NAME: &str = "chat template";
 
 /// A compiled chat template.
 pub struct Template {
     environment: Environment<'static>,
     bos: Option<String>,
     eos: Option<String>,
-    special: Vec<String>,
+    special: Names,
 }
 
-/// One turn.
-#[derive(Debug, Clone, Copy)]
+/// One turn that holds text only. Whatever else serialises to a map with `role` and `content` can be rendered too.
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Message<'a> {
     /// `system`, `user` or `assistant`.
     pub role: &'a str,
     /// The turn's text.
     pub content: &'a str,
     /// The speaker's name, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<&'a str>,
 }
 
@@ -63,62 +83,134 @@ pub enum Error {
     /// The template refuses the messages (`raise_exception`): the caller's fault.
     #[error("{0}")]
     Raised(String),
-    /// The template itself does not work, or takes too long.
+    /// The template itself does not work.
     #[error("the chat template cannot be used: {0}")]
     Template(String),
+    /// The template takes too many steps or builds too much text for such an input.
+    #[error(
+        "the chat template was stopped after {fuel} steps and pieces of 64 bytes, far more than any real one takes"
+    )]
+    Exhausted {
+        /// What it was given.
+        fuel: u64,
+    },
 }
 
 impl Template {
     /// Compiles `source`, Jinja as `transformers` defines it for chat templates.
     ///
     /// `bos` and `eos` are the texts of those tokens; `special` the names of all special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Template`] when the source is too long or no Jinja; the message gives the line.
     pub fn new(source: &str, bos: Option<&str>, eos: Option<&str>, special: Vec<String>) -> Result<Self, Error> {
         if source.len() > MOST_BYTES {
             let message = format!("it has {} bytes, more than the {MOST_BYTES} that are accepted", source.len());
             return Err(Error::Template(message));
         }
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| Error::Template(error.to_string()))?);
-        environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(RECURSION);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, String::new()).with_source(Raised(message)))
-        });
-        environment.add_filter("tojson", to_json);
-        environment.add_template_owned(NAME, source.to_owned()).map_err(|error| Error::Template(error.to_string()))?;
+        let environment = with_stack(|| compile(source))?;
+        let special = Names::new(&special)?;
         Ok(Self { environment, bos: bos.map(str::to_owned), eos: eos.map(str::to_owned), special })
     }
 
     /// Renders a conversation.
-    pub fn render(&self, messages: &[Message<'_>], options: &Options) -> Result<Rendered, Error> {
-        let messages: Value = messages.iter().map(|message| self.turn(message)).collect();
-        let days = i64::try_from(options.unix_time / 86_400).unwrap_or(0);
+    ///
+    /// # Errors
+    /// [`Error::Raised`] when the template refuses the messages, and the others when it does not work.
+    pub fn render<M: Serialize>(&self, messages: &[M], options: &Options) -> Result<Rendered, Error> {
+        self.render_with(messages, &context! {}, options)
+    }
+
+    /// Renders a conversation with more `variables` than the usual ones: a map with `tools`, `documents`,
+    /// `enable_thinking` or whatever the template knows. They do not replace the usual ones.
+    ///
+    /// # Errors
+    /// As [`render`](Self::render).
+    pub fn render_with<M: Serialize, V: Serialize>(
+        &self,
+        messages: &[M],
+        variables: &V,
+        options: &Options,
+    ) -> Result<Rendered, Error> {
+        let turns = messages.len() as u64;
+        let mut size = 0;
+        let messages = self.special.mark(&Value::from(Serde(messages)), &mut size);
+        let variables = self.special.mark(&Value::from(Serde(variables)), &mut size);
+        let fuel = FUEL + turns * FUEL_PER_MESSAGE + size as u64 * FUEL_PER_BYTE;
+        let unix_time = options.unix_time;
         let mut environment = self.environment.clone();
-        environment.add_function("strftime_now", move |format: String| date(days, &format));
-        let template = environment.get_template(NAME).map_err(|error| Error::Template(error.to_string()))?;
-        let marked = template
-            .render(context! {
-                messages,
-                add_generation_prompt => options.add_generation_prompt,
-                bos_token => self.bos.as_deref().unwrap_or_default(),
-                eos_token => self.eos.as_deref().unwrap_or_default(),
-            })
-            .map_err(|error| reason(&error))?;
+        environment.set_fuel(Some(fuel));
+        environment.add_function("strftime_now", move |format: &str| {
+            date::strftime(unix_time, format)
+                .map_err(|problem| minijinja::Error::new(ErrorKind::InvalidOperation, problem))
+        });
+        let usual = context! {
+            messages,
+            add_generation_prompt => options.add_generation_prompt,
+            bos_token => self.bos.as_deref().unwrap_or_default(),
+            eos_token => self.eos.as_deref().unwrap_or_default(),
+        };
+        // Templates ask whether these are none, not whether they are defined. Of two maps the later one wins.
+        let absent = context! { tools => (), documents => () };
+        let context = merge_maps([absent, variables, usual]);
+        let marked = with_stack(move || {
+            let outcome = environment.get_template(NAME).and_then(|template| template.render(context));
+            outcome.map_err(|error| reason(&error, fuel))
+        })?;
         let (text, literal) = literal::unmark(&marked);
         Ok(Rendered { text, literal })
     }
 }
 
-impl Template {
-    /// A turn as the template sees it, with the caller's special-token names marked.
-    fn turn(&self, message: &Message<'_>) -> Value {
-        let content = literal::mark(message.content, &self.special);
-        let fields = [("role", message.role.to_owned()), ("content", content)];
-        Value::from_pairs(fields.into_iter().chain(message.name.map(|name| ("name", name.to_owned()))))
+fn compile(source: &str) -> Result<Environment<'static>, Error> {
+    let mut environment = Environment::new();
+    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    environment.set_syntax(syntax.map_err(|error| reason(&error, 0))?);
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    environment.set_recursion_limit(RECURSION);
+    environment.set_unknown_method_callback(python::method);
+    environment.add_function("raise_exception", |message: String| -> Result<String, minijinja::Error> {
+        Err(minijinja::Error::new(ErrorKind::InvalidOperation, String::new()).with_source(Raised(message)))
+    });
+    environment.add_filter("tojson", python::to_json);
+    environment.add_filter("length", python::length);
+    environment.add_filter("count", python::length);
+    environment.add_test("iterable", python::is_iterable);
+    environment.add_test("sequence", python::is_sequence);
+    environment.add_template_owned(NAME, without_generation_tags(source)).map_err(|error| reason(&error, 0))?;
+    Ok(environment)
+}
+
+/// Runs `work` with [`STACK`].
+fn with_stack<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("chat template".into()).stack_size(STACK).spawn_scoped(scope, work);
+        let thread = thread.map_err(|error| Error::Template(format!("no thread to run it: {error}")))?;
+        thread.join().unwrap_or_else(|_| Err(Error::Template("its interpreter panicked".into())))
+    })
+}
+
+/// `transformers` marks the model's turns for training with `{% generation %}`; for rendering it means nothing.
+fn without_generation_tags(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((before, tag)) = rest.split_once("{%") {
+        out.push_str(before);
+        out.push_str("{%");
+        rest = tag;
+        let Some((inside, behind)) = tag.split_once("%}") else { break };
+        let replacement = match inside.trim_matches(['-', '+']).trim() {
+            "generation" => "if true",
+            "endgeneration" => "endif",
+            _ => continue,
+        };
+        let name = inside.trim_matches(['-', '+']).trim();
+        out.push_str(&inside.replace(name, &format!(" {replacement} ")));
+        out.push_str("%}");
+        rest = behind;
     }
+    out.push_str(rest);
+    out
 }
 
 /// What `raise_exception` says, on its way out of the template.
@@ -126,120 +218,18 @@ impl Template {
 #[error("{0}")]
 struct Raised(String);
 
-fn reason(error: &minijinja::Error) -> Error {
+fn reason(error: &minijinja::Error, fuel: u64) -> Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if let Some(Raised(message)) = error.downcast_ref::<Raised>() {
-            return Error::Raised(message.clone());
+            return Error::Raised(literal::unmark(message).0);
+        }
+        if let Some(error) = error.downcast_ref::<minijinja::Error>()
+            && error.kind() == ErrorKind::OutOfFuel
+        {
+            return Error::Exhausted { fuel };
         }
         cause = error.source();
     }
-    Error::Template(error.to_string())
-}
-
-/// Python's `json.dumps(value, ensure_ascii=False, indent=…)`.
-fn to_json(value: Value, options: Kwargs) -> Result<String, minijinja::Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let fault = |error: serde_json::Error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string());
-    let mut out = Vec::new();
-    match indent {
-        Some(indent) => {
-            let spaces = " ".repeat(indent.min(16));
-            let format = serde_json::ser::PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, format)).map_err(fault)?;
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Spaced)).map_err(fault)?,
-    }
-    String::from_utf8(out).map_err(|error| minijinja::Error::new(ErrorKind::BadSerialization, error.to_string()))
-}
-
-/// Python's separators: `, ` and `: `.
-struct Spaced;
-
-impl serde_json::ser::Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, writer: &mut W, first: bool) -> std::io::Result<()> {
-        if first { Ok(()) } else { writer.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
-        writer.write_all(b": ")
-    }
-}
-
-/// `strftime` with the fields that templates use, for the day that is `days` after 1970-01-01.
-fn date(days: i64, format: &str) -> String {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    // Civil date of a day count: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", civil_from_days.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let name = usize::try_from(month - 1).ok().and_then(|month| MONTHS.get(month)).copied().unwrap_or_default();
-    format
-        .replace("%d", &format!("{day:02}"))
-        .replace("%m", &format!("{month:02}"))
-        .replace("%Y", &year.to_string())
-        .replace("%B", name)
-        .replace("%b", name.get(..3).unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn render(source: &str, content: &str) -> Result<Rendered, Error> {
-        let template = Template::new(source, Some("<s>"), Some("</s>"), vec!["<|end|>".into()])?;
-        let messages = [Message { role: "user", content, name: None }];
-        template.render(&messages, &Options { add_generation_prompt: true, unix_time: 1_700_000_000 })
-    }
-
-    #[test]
-    fn special_tokens_of_the_caller_are_told_from_those_of_the_template() {
-        let source = "{% for m in messages %}{{ m.content | trim }}<|end|>\n{% endfor %}";
-        let rendered = render(source, " a<|end|>b ").unwrap();
-        assert_eq!(rendered.text, "a<|end|>b<|end|>\n");
-        assert_eq!(rendered.literal, vec![1..8]);
-    }
-
-    #[test]
-    fn a_raised_exception_keeps_its_message() {
-        let error = render("{{ raise_exception('roles must alternate') }}", "x").unwrap_err();
-        assert!(matches!(error, Error::Raised(message) if message == "roles must alternate"));
-    }
-
-    #[test]
-    fn python_methods_json_and_dates_work_as_in_python() {
-        let source =
-            "{{ messages[0].content.strip().upper() }} {{ {'a': [1, 'é']} | tojson }} {{ strftime_now('%d %b %Y') }}";
-        assert_eq!(render(source, " x ").unwrap().text, "X {\"a\": [1, \"é\"]} 14 Nov 2023");
-    }
-
-    #[test]
-    fn a_template_that_does_not_end_is_stopped() {
-        let source = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
-        assert!(matches!(render(source, "x"), Err(Error::Template(_))));
-        assert!(Template::new("{% for %}", None, None, vec![]).is_err());
-    }
+    Error::Template(literal::unmark(&error.to_string()).0)
 }

@@ -1,0 +1,125 @@
+//! Templates that want too much are stopped, quickly and without eating memory.
+
+use std::fmt::Write;
+
+use chat::{Error, Message, Options, Rendered, Template};
+
+fn render(source: &str) -> Result<Rendered, Error> {
+    let template = Template::new(source, Some("<s>"), Some("</s>"), vec!["<|end|>".into()])?;
+    let messages = [Message { role: "user", content: "0123456789", name: None }];
+    template.render(&messages, &Options { add_generation_prompt: true, unix_time: 0 })
+}
+
+#[test]
+fn what_never_ends_or_grows_without_end_is_stopped() {
+    let before = peak_kilobytes();
+    for source in [
+        "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s * 9 %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s.replace('x', 'xxx') %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s|replace('x', 'xxx') %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = [ns.s, ns.s]|join(ns.s) %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = ns.s.join([ns.s, ns.s]) %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = [ns.s, ns.s]|tojson %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = '{0}{0}'.format(ns.s) %}{% endfor %}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set t %}{{ ns.s }}{{ ns.s }}{% endset %}{% set ns.s = t %}{% endfor %}",
+        "{% macro m(s) %}{{ s }}{{ s }}{% endmacro %}{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = m(ns.s) %}{% endfor %}",
+        "{{ 'x' * 100000000000 }}",
+        "{{ 'x' * 10000000000000000000000 }}",
+        "{{ '{:999999999d}'.format(1) }}",
+        "{{ 'a\nb'|indent(999999999) }}",
+        "{{ [1]|tojson(indent=99999999999) }}{{ 'x' * 99999999 }}",
+        "{% set ns = namespace(s='x') %}{% for i in range(60) %}{% set ns.s = '%s%s'|format(ns.s, ns.s) %}{% endfor %}",
+        "{{ '%999999999d'|format(1) }}",
+        "{{ '%.999999999f'|format(1.5) }}",
+        "{{ '%*d'|format(999999999, 1) }}",
+        "{{ '{:{}}'.format(1, 999999999) }}",
+        "{{ '{:.999999999f}'.format(1.5) }}",
+        "{{ '{:>9999999}'.format('x') }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% for a in [[]] recursive %}{{ loop([[]]) }}{% endfor %}",
+        "{{ range(999999999999) }}",
+        "{{ 9 ** 9 ** 9 ** 9 }}",
+    ] {
+        match render(source) {
+            Err(Error::Exhausted { .. } | Error::Template(_)) => {}
+            other => panic!("{source}: {:?}", other.map(|rendered| rendered.text.len())),
+        }
+    }
+    let grown = peak_kilobytes() - before;
+    assert!(grown < 200_000, "{grown} kB more than before");
+}
+
+/// The most memory that this process has had.
+fn peak_kilobytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn deep_nesting_overflows_no_stack() {
+    const DEPTH: usize = 20_000;
+    let statements = |statement: &str| statement.repeat((1 << 16) / statement.len());
+    for source in [
+        format!("{{{{ {}1{} }}}}", "(".repeat(DEPTH), ")".repeat(DEPTH)),
+        format!("{{{{ {}1{} }}}}", "[".repeat(DEPTH), "]".repeat(DEPTH)),
+        format!("{{{{ {}1 }}}}", "-".repeat(3 * DEPTH)),
+        format!("{{{{ {}1 }}}}", "not ".repeat(DEPTH / 2)),
+        format!("{{{{ 1{} }}}}", "-1".repeat(DEPTH)),
+        format!("{{{{ 1{} }}}}", "~1".repeat(DEPTH / 10)),
+        format!("{{{{ x{} }}}}", ".x".repeat(DEPTH)),
+        format!("{{{{ x{} }}}}", "[0]".repeat(DEPTH)),
+        format!("{{{{ 'x'{} }}}}", "|trim".repeat(DEPTH / 2)),
+        format!("{{{{ 1{} }}}}", " if 1 else 1".repeat(DEPTH / 5)),
+        format!("{{{{ 1{} }}}}", "**1".repeat(DEPTH)),
+        statements("{%if 1%}"),
+        format!("{{% if 1 %}}{}{{% endif %}}", statements("{%elif 1%}x")[..60_000].to_owned()),
+        statements("{%set x=[[[[[[[[x]]]]]]]]%}") ,
+        "{% set ns = namespace(x=[]) %}{% for i in range(100000) %}{% set ns.x = [[[[ns.x]]]] %}{% endfor %}".to_owned(),
+        "{% set ns = namespace(x=[]) %}{% for i in range(9000) %}{% set ns.x = [[[[ns.x]]]] %}{% endfor %}{{ ns.x }}".to_owned(),
+        "{% set ns = namespace(x=[]) %}{% for i in range(9000) %}{% set ns.x = [[[[ns.x]]]] %}{% endfor %}{{ ns.x|tojson }}".to_owned(),
+        "{% set ns = namespace(x={}) %}{% for i in range(9000) %}{% set ns.x = {'a': ns.x} %}{% endfor %}{{ ns.x|tojson }}".to_owned(),
+        "{% set ns = namespace(x=[], y=[]) %}{% for i in range(9000) %}{% set ns.x = [[ns.x]] %}{% set ns.y = [[ns.y]] %}{% endfor %}{{ ns.x == ns.y }}".to_owned(),
+    ] {
+        // Refused, stopped or rendered: all are fine as long as the process lives.
+        match render(&source) {
+            Ok(rendered) => assert!(rendered.text.len() < 1 << 24),
+            Err(Error::Template(problem)) => assert!(!problem.contains("more than the"), "{problem}"),
+            Err(_) => {}
+        }
+    }
+}
+
+#[test]
+fn a_long_conversation_is_no_attack() {
+    let source = "{% for m in messages %}{% if '<think>' in m.content %}{{ m.content.split('<think>')[0] }}{% endif %}\
+        {{ '<|im_start|>' + m.role + '\n' + m.content|trim + '<|im_end|>\n' }}{% endfor %}";
+    let template = Template::new(source, None, None, vec!["<|im_end|>".into()]).unwrap();
+    let one = "<|im_end|>".repeat(100_000);
+    let messages = [Message { role: "user", content: &one, name: None }];
+    let rendered = template.render(&messages, &Options::default()).unwrap();
+    assert_eq!(rendered.literal.len(), 100_000);
+    let messages = vec![Message { role: "user", content: "", name: None }; 20_000];
+    let rendered = template.render(&messages, &Options::default()).unwrap();
+    assert_eq!(rendered.text.matches("<|im_start|>user").count(), 20_000);
+}
+
+#[test]
+fn a_fault_in_the_source_is_told_with_its_line() {
+    let mut source = String::new();
+    for line in 1..6 {
+        writeln!(source, "line {line}").unwrap();
+    }
+    for fault in ["{% for %}", "{{ 1 + }}", "{% if x %}", "{{ 'a' | nosuchfilter }}", "{% unknown %}"] {
+        let error = render(&format!("{source}{fault}")).unwrap_err().to_string();
+        assert!(error.starts_with("the chat template cannot be used: ") && error.contains(":6)"), "{fault}: {error}");
+    }
+    let error = render(&format!("{source}{{{{ messages[0].content.nosuchmethod() }}}}")).unwrap_err().to_string();
+    assert!(error.contains("nosuchmethod") && error.contains(":6)"), "{error}");
+    let long = Template::new(&"x".repeat(1 << 20), None, None, vec![]).map(|_| ()).unwrap_err().to_string();
+    assert!(long.contains("1048576 bytes"), "{long}");
+}
