@@ -35,13 +35,14 @@ pub trait Runner: Send + 'static {
     /// Runs all rows of a step: writes their keys and values into the blocks and returns the wanted logits,
     /// `[wanted rows, vocabulary]`, in the order of `batch`. A row's logits do not depend on what else is in the batch.
     ///
-    /// Segments of one sequence may follow one another in a batch; all rows are stored before any attends.
+    /// All rows are stored before any attends, so a segment may attend to blocks that another one of the same batch fills.
     ///
     /// # Panics
     ///
     /// When the batch contradicts this trait's limits: a token id of [`vocabulary`](Self::vocabulary) or more, a
     /// position beyond [`context_length`](Self::context_length), a block id of [`kv_blocks`](Self::kv_blocks) or more,
-    /// or too few blocks for the positions. The message names the segment.
+    /// or too few blocks for the positions; the message names the segment. Also when two segments write to one block, as
+    /// two of one sequence might.
     fn forward(&mut self, batch: &Batch<'_>) -> &[f32];
 }
 
