@@ -1,0 +1,165 @@
+//! What a model says about itself, which models are refused and how that is said, and what a runner refuses to run.
+
+mod drive;
+
+use std::{
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Mutex,
+};
+
+use drive::{Setup, blocks_in_order, fingerprints, fixture, load};
+use models::{BLOCK_LEN, Batch, Error, KvType, Level, Logits, Options, Segment, describe};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+use weights::Checkpoint;
+
+fn open(path: &std::path::Path) -> Checkpoint {
+    Checkpoint::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn options(kv_blocks: usize) -> Options {
+    Options { level: Level::detect(), threads: 1, context_length: None, kv_blocks, kv_type: KvType::F16 }
+}
+
+#[test]
+fn the_default_model_is_described_as_it_is() {
+    let description = describe(&open(&testkit::smollm2()), KvType::F16).expect("it is supported");
+    assert_eq!(description.architecture, "llama");
+    // 49,152 embeddings of 576, and 30 layers: two matrices [576, 576], two [192, 576], three [1536, 576], two norms.
+    let layer = 2 * 576 * 576 + 2 * 192 * 576 + 3 * 1536 * 576 + 2 * 576;
+    assert_eq!(description.parameters, 49_152 * 576 + 30 * layer + 576);
+    assert_eq!((description.context_length, description.vocabulary), (8192, 49_152));
+    // Keys and values of three heads of 64 dimensions in two bytes each.
+    assert_eq!(description.kv_block_bytes, 30 * (BLOCK_LEN * 2 * 3 * 64 * 2) as u64);
+    let file = fs::metadata(testkit::smollm2()).expect("it is there").len() as f64;
+    let packed = description.weight_bytes as f64 / file;
+    assert!((0.9..1.1).contains(&packed), "4-bit weights stay 4-bit weights: {packed:.3} of the file");
+}
+
+#[test]
+fn a_load_keeps_what_the_description_promised_and_tells_its_progress() {
+    for file in ["llama3/hf", "llama3/q8_0.gguf", "gemma3/f32.gguf", "qwen2/hf"] {
+        let checkpoint = open(&fixture(&format!("tiny/{file}")));
+        let description = describe(&checkpoint, KvType::F16).expect(file);
+        let told = Mutex::new(Vec::new());
+        let progress = |done, all| told.lock().expect("no panic").push((done, all));
+        let runner = models::load(&checkpoint, &options(100), &progress).expect(file);
+        assert_eq!(runner.vocabulary(), description.vocabulary, "{file}");
+        assert_eq!(runner.context_length(), description.context_length, "{file}");
+        assert_eq!(runner.kv_blocks(), 100);
+        let told = told.into_inner().expect("no panic");
+        assert!(told.len() > 10 && told.is_sorted(), "{file}: {told:?}");
+        let (done, all) = told[told.len() - 1];
+        assert_eq!(done, all, "{file}");
+        assert!(told.iter().all(|(_, each)| *each == all), "{file}: {told:?}");
+    }
+}
+
+#[test]
+fn the_context_is_what_model_options_and_cache_all_allow() {
+    let checkpoint = open(&fixture("tiny/llama3/hf"));
+    for (context_length, kv_blocks, wanted) in
+        [(None, 100, 64), (Some(30), 100, 30), (Some(1000), 100, 64), (None, 3, 3 * BLOCK_LEN), (Some(9), 1, 9)]
+    {
+        let runner = models::load(&checkpoint, &Options { context_length, ..options(kv_blocks) }, &|_, _| ());
+        assert_eq!(runner.expect("possible").context_length(), wanted, "{context_length:?} {kv_blocks}");
+    }
+    for (context_length, kv_blocks) in [(None, 0), (Some(0), 10), (None, usize::MAX)] {
+        let refused = models::load(&checkpoint, &Options { context_length, ..options(kv_blocks) }, &|_, _| ());
+        let refused = refused.err().expect("impossible");
+        assert!(matches!(refused, Error::KvBlocks { .. }), "{refused}");
+    }
+}
+
+/// A tiny model's folder with members of its `config.json` changed; null takes one away.
+fn changed(model: &str, changes: Json) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for entry in fs::read_dir(fixture(&format!("tiny/{model}/hf"))).expect("the fixture is there") {
+        let entry = entry.expect("the fixture is readable");
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).expect("a copy");
+    }
+    let path = folder.path().join("config.json");
+    let text = fs::read_to_string(&path).expect("a config");
+    let mut config: serde_json::Map<String, Json> = serde_json::from_str(&text).expect("an object");
+    for (key, value) in changes.as_object().expect("an object") {
+        match value {
+            Json::Null => drop(config.remove(key)),
+            value => drop(config.insert(key.clone(), value.clone())),
+        }
+    }
+    fs::write(&path, Json::Object(config).to_string()).expect("written");
+    folder
+}
+
+/// The model with these changes is refused, by description and load alike, and before anything was packed.
+#[track_caller]
+fn refused(model: &str, changes: Json, wanted: &str) {
+    let folder = changed(model, changes.clone());
+    let checkpoint = open(folder.path());
+    let described = describe(&checkpoint, KvType::F16).err().map(|error| error.to_string());
+    let progress = |_, _| panic!("{changes}: something was packed");
+    let loaded = models::load(&checkpoint, &options(4), &progress).err().map(|error| error.to_string());
+    assert_eq!(described, loaded, "{changes}");
+    let said = loaded.unwrap_or_else(|| panic!("{changes}: not refused"));
+    assert!(said.contains(wanted), "{changes}: {said:?} has no {wanted:?}");
+}
+
+#[test]
+fn a_model_that_is_not_as_its_settings_say_is_refused_by_name() {
+    refused("llama3", json!({"num_hidden_layers": 3}), "no tensor model.layers.2.");
+    refused("llama3", json!({"hidden_size": 32}), "tensor model.embed_tokens.weight has shape [128, 64]");
+    refused("llama3", json!({"intermediate_size": 65}), "imply [65, 64]");
+    refused("llama3", json!({"num_key_value_heads": 4}), "self_attn.k_proj.weight has shape [32, 64]");
+    refused("llama3", json!({"head_dim": 8}), "self_attn.q_proj.weight has shape [64, 64]");
+    refused("qwen3", json!({"architectures": ["Qwen2ForCausalLM"]}), "self_attn.q_proj.bias");
+    refused("llama3", json!({"architectures": ["Qwen3ForCausalLM"]}), "self_attn.q_norm.weight");
+    refused("gemma3", json!({"tie_word_embeddings": false}), "lm_head.weight");
+}
+
+#[test]
+fn settings_that_are_missing_or_impossible_are_refused_by_name() {
+    refused("llama3", json!({"architectures": ["GPT2LMHeadModel"]}), "GPT2LMHeadModel");
+    refused("llama3", json!({"architectures": ["GPT2LMHeadModel"]}), "LlamaForCausalLM");
+    refused("llama3", json!({"architectures": null, "model_type": null}), "architectures");
+    refused("llama3", json!({"architectures": null, "model_type": "mamba"}), "mamba");
+    refused("llama3", json!({"num_hidden_layers": null}), "num_hidden_layers");
+    refused("llama3", json!({"num_hidden_layers": 0}), "num_hidden_layers is 0");
+    refused("llama3", json!({"num_attention_heads": 3}), "num_key_value_heads");
+    refused("llama3", json!({"head_dim": 15}), "head_dim");
+    refused("llama3", json!({"hidden_size": "wide"}), "hidden_size");
+    refused("llama3", json!({"rms_norm_eps": -1.0}), "rms_norm_eps");
+    refused("llama3", json!({"hidden_act": "relu"}), "relu");
+    refused("llama3", json!({"rope_scaling": {"rope_type": "longrope"}}), "longrope");
+    refused("llama3", json!({"num_local_experts": 8}), "num_local_experts");
+    refused("llama3", json!({"quantization_config": {"bits": 4}}), "quantization_config");
+    refused("gemma3", json!({"use_bidirectional_attention": true}), "use_bidirectional_attention");
+    refused("gemma3", json!({"query_pre_attn_scalar": 0}), "query_pre_attn_scalar");
+    refused("qwen2-window", json!({"layer_types": ["full_attention"]}), "layer_types");
+}
+
+#[test]
+fn a_batch_that_breaks_the_limits_panics_by_segment_and_leaves_the_runner_whole() {
+    let mut runner = load(&fixture("tiny/qwen3/hf"), Setup::usual(48));
+    let tokens: Vec<u32> = (0..40).collect();
+    let before = fingerprints(&mut *runner, &tokens, &[40], &blocks_in_order(40));
+    let logits = Logits::Last;
+    let fine = Segment { tokens: &[1, 2], position: 0, blocks: &[0], logits };
+    let of_100 = [7; 100];
+    for (bad, wanted) in [
+        (Segment { tokens: &[128], position: 0, blocks: &[1], logits }, "segment 1 has token 128"),
+        (Segment { tokens: &[1], position: 48, blocks: &[1; 4], logits }, "segment 1 ends at position 49"),
+        (Segment { tokens: &[1], position: usize::MAX, blocks: &[1; 4], logits }, "beyond the context length 48"),
+        (Segment { tokens: &of_100, position: 0, blocks: &[1; 7], logits }, "segment 1 ends at position 100"),
+        (Segment { tokens: &[1, 1], position: 15, blocks: &[1], logits }, "needs 2 KV blocks, but has 1"),
+        (Segment { tokens: &[1], position: 0, blocks: &[3], logits }, "segment 1 has KV block 3, but there are 3"),
+        (Segment { tokens: &[1], position: 2, blocks: &[0], logits }, "KV block 0 is written twice"),
+    ] {
+        let run = AssertUnwindSafe(|| runner.forward(&Batch { segments: &[fine, bad] }).len());
+        let panic = catch_unwind(run).expect_err(wanted);
+        let said = panic.downcast_ref::<String>().expect("a message");
+        assert!(said.contains(wanted), "{said:?} has no {wanted:?}");
+        let after = fingerprints(&mut *runner, &tokens, &[40], &blocks_in_order(40));
+        assert_eq!(before, after, "after {wanted:?}");
+    }
+}
