@@ -278,35 +278,58 @@ mod tests {
 
     use super::*;
 
-    /// One row of Q4_0 with these scales (bits of binary16), packed and read back, and the format it was packed in.
-    fn packed_q4_0(scales: &[u16]) -> (Format, Vec<f32>, Vec<f32>) {
-        let bytes: Vec<u8> = scales
-            .iter()
-            .flat_map(|scale| {
-                let codes = (0..16u8).map(|i| i << 4 | (15 - i));
-                scale.to_le_bytes().into_iter().chain(codes)
-            })
-            .collect();
-        let shape = [1, 32 * scales.len()];
-        let tensor = Tensor { name: "w", kind: TensorType::Q4_0, shape: &shape, bytes: &bytes };
-        let format = format(tensor.kind, tensor.groups());
-        let pool = Pool::new(Level::detect(), 1);
-        let matrix = Matrix::pack(&pool, format, 1, shape[1], &|row, sink| give_row(&tensor, row, sink));
-        let mut found = vec![0.0; shape[1]];
-        matrix.row(0, &mut found);
+    /// A tensor of `columns` packed as a load does: the format, what is read back from it, and what it should be.
+    fn packed(kind: TensorType, bytes: &[u8], columns: usize) -> (Format, Vec<f32>, Vec<f32>) {
+        let (values, size) = kind.block();
+        let shape = [bytes.len() / size * values / columns, columns];
+        let tensor = Tensor { name: "w", kind, shape: &shape, bytes };
+        let format = format(kind, tensor.groups());
+        let pool = Pool::new(Level::detect(), 2);
+        let matrix = Matrix::pack(&pool, format, shape[0], columns, &|row, sink| give_row(&tensor, row, sink));
+        let mut found = vec![0.0; shape[0] * columns];
+        for (row, out) in found.chunks_exact_mut(columns).enumerate() {
+            matrix.row(row, out);
+        }
         (format, found, tensor.to_f32())
     }
 
     #[test]
-    fn q4_0_is_packed_exactly_and_with_f16_scales_where_they_are_exact() {
-        let has_f16 = |format| matches!(format, Format::Quantised { f16_scales: true, .. });
-        // 1, -0.1, the smallest of all, the largest whose eightfold is still an f16.
-        let (format, found, wanted) = packed_q4_0(&[0x3c00, 0xae66, 0x0001, 0x6fff]);
-        assert!(has_f16(format), "{format:?}");
-        assert_eq!(found, wanted);
-        assert_eq!((wanted[0], wanted[31]), (7.0, 7.0), "code 15 stands for 7 scales");
-        let (format, found, wanted) = packed_q4_0(&[0x3c00, 0x7000]);
-        assert!(!has_f16(format), "{format:?}");
-        assert_eq!(found, wanted);
+    fn tensors_of_every_type_are_packed_exactly() {
+        for kind in TensorType::ALL {
+            let (values, size) = kind.block();
+            // 21 rows are a panel and a part of one.
+            let (rows, columns) = (21, 512);
+            let mut state = 1u64;
+            let bytes: Vec<u8> = (0..rows * columns / values * size)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 56) as u8
+                })
+                .collect();
+            let (format, found, wanted) = packed(kind, &bytes, columns);
+            assert_eq!(found.len(), rows * columns);
+            // Bytes drawn at random are infinities and NaNs too.
+            let finite = wanted.iter().filter(|value| value.is_finite()).count();
+            assert!(finite > wanted.len() / 2, "{} has hardly any numbers", kind.name());
+            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let same = found == wanted || found.is_nan() && wanted.is_nan();
+                assert!(same, "{} as {format:?}: {found} at {at}, not {wanted}", kind.name());
+            }
+        }
+    }
+
+    #[test]
+    fn q4_0_has_f16_scales_where_they_are_exact() {
+        let of_scales = |scales: &[u16]| {
+            let block = |scale: &u16| scale.to_le_bytes().into_iter().chain((0..16).map(|i| i << 4 | (15 - i)));
+            let bytes: Vec<u8> = scales.iter().flat_map(block).collect();
+            let (format, found, wanted) = packed(TensorType::Q4_0, &bytes, 32 * scales.len());
+            assert_eq!(found, wanted);
+            assert_eq!(wanted[..3], [7.0, 6.0, 5.0], "codes 15, 14, 13 and a scale of 1");
+            matches!(format, Format::Quantised { f16_scales: true, .. })
+        };
+        // 1, -0.1, the smallest of all, and the largest whose eightfold is an f16 too.
+        assert!(of_scales(&[0x3c00, 0xae66, 0x0001, 0x6fff]));
+        assert!(!of_scales(&[0x3c00, 0x7000]));
     }
 }
