@@ -15,7 +15,7 @@ pub enum Error {
         key: &'static str,
     },
     /// `tokenizer.ggml.model` names a kind of tokenizer that is not built in.
-    #[error("the tokenizer model `{found}` is not known; known are: {known}")]
+    #[error("`tokenizer.ggml.model` is `{found}`, a tokenizer that is not known; known are: {known}")]
     UnknownModel {
         /// The name in the file.
         found: String,
@@ -23,7 +23,7 @@ pub enum Error {
         known: String,
     },
     /// `tokenizer.ggml.pre` names a pre-tokenizer that is not built in. Guessing another would give other tokens.
-    #[error("the pre-tokenizer `{found}` is not known; known are: {known}")]
+    #[error("`tokenizer.ggml.pre` is `{found}`, a pre-tokenizer that is not known; known are: {known}")]
     UnknownPreTokenizer {
         /// The name in the file.
         found: String,

@@ -5,14 +5,14 @@
 use std::collections::HashSet;
 
 use tokenizers::{
-    NormalizerWrapper, PreTokenizerWrapper,
+    NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior,
     models::{bpe::Vocab, unigram::Unigram, wordpiece::WordPiece},
     normalizers::{BertNormalizer, Precompiled},
     pre_tokenizers::{
         bert::BertPreTokenizer,
         metaspace::{Metaspace, PrependScheme},
         sequence::Sequence,
-        whitespace::WhitespaceSplit,
+        split::{Split, SplitPattern},
     },
 };
 use weights::{Array, Metadata};
@@ -266,8 +266,10 @@ impl<'a> Tokens<'a> {
         let scheme = if space_prefix { PrependScheme::Always } else { PrependScheme::Never };
         let spaces = PreTokenizerWrapper::Metaspace(Metaspace::new(SPACE, scheme, true));
         let pre_tokenizer = if remove_extra {
-            let words = PreTokenizerWrapper::WhitespaceSplit(WhitespaceSplit);
-            PreTokenizerWrapper::Sequence(Sequence::new(vec![words, spaces]))
+            // Spaces only: to SentencePiece, other white space is what its normaliser makes of it.
+            let gaps = Split::new(SplitPattern::Regex(" +".into()), SplitDelimiterBehavior::Removed, false)
+                .map_err(Error::library("making the pattern of spaces"))?;
+            PreTokenizerWrapper::Sequence(Sequence::new(vec![PreTokenizerWrapper::Split(gaps), spaces]))
         } else {
             spaces
         };
@@ -286,8 +288,10 @@ impl<'a> Tokens<'a> {
                 _ => (text.to_owned(), id),
             })
             .collect();
-        // Lower case and no accents unless the vocabulary itself has capitals.
-        let cased = self.iter().any(|(_, text, kind)| kind == Type::Normal && text.chars().any(char::is_uppercase));
+        // Lower case and no accents unless the vocabulary itself has capitals. Of ASCII: some other capitals, such as 𝔘,
+        // have no lower case and so are in every vocabulary.
+        let capital = |text: &str| text.bytes().any(|byte| byte.is_ascii_uppercase());
+        let cased = self.iter().any(|(_, text, kind)| kind == Type::Normal && capital(text));
         let model = WordPiece::builder()
             .vocab(words)
             .unk_token(self.texts[unknown as usize].clone())
