@@ -253,6 +253,27 @@ mod tests {
         assert!(ratios.iter().any(|ratio| (1.5..7.5).contains(ratio)), "some are blended: {ratios:?}");
     }
 
+    /// The figures of Qwen2.5: waves of pair 23.59 turn 32 times in 32,768 positions, those of pair 39.65 once.
+    #[test]
+    fn yarn_blends_between_whole_dimensions_unless_told_not_to() {
+        let (plain, _) = Rope::plain(1e6, 128).frequencies(None).expect("plain");
+        for (truncate, low, high) in [(true, 23.0, 40.0), (false, 23.594, 39.651)] {
+            let magnitude = Magnitude::ByFactor(1.0);
+            let scaling = Scaling::Yarn { factor: 4.0, fast: 32.0, slow: 1.0, original: 32768.0, magnitude, truncate };
+            let rope = Rope { base: 1e6, dimensions: 128, scaling };
+            let (scaled, magnitude) = rope.frequencies(None).expect("scaled");
+            assert_eq!(magnitude, 1.138_629_4);
+            for (pair, (plain, scaled)) in plain.iter().zip(&scaled).enumerate() {
+                let kept: f64 = 1.0 - ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0);
+                let wanted = plain * (kept + (1.0 - kept) / 4.0);
+                assert!(
+                    (scaled / wanted - 1.0).abs() < 1e-4,
+                    "pair {pair}, truncate {truncate}: {scaled}, not {wanted}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn divisors_that_overflow_are_an_error() {
         assert!(Rope::plain(10_000.0, 4).frequencies(Some(&[1e-30, 1.0])).is_err());
