@@ -113,7 +113,7 @@ pub struct RunArgs {
     /// Most tokens of one answer.
     #[arg(long, value_name = "N", default_value_t = 1024)]
     pub max_tokens: u32,
-    /// 0 takes the most likely token each time [default: the model's own].
+    /// 0 takes the most likely token each time [default: the model's own, or 0.5 where it has none].
     #[arg(long, value_name = "T")]
     pub temperature: Option<f32>,
     /// Makes the answer reproducible.

@@ -11,7 +11,12 @@ mod run;
 mod serve;
 mod size;
 
-use std::{io::IsTerminal, path::Path, process::ExitCode, sync::Arc};
+use std::{
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
@@ -27,11 +32,18 @@ use crate::{
 fn main() -> ExitCode {
     match start() {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads has seen enough, as in `modelworks list | head -1`.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             report(&error);
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    io.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 #[expect(clippy::print_stderr, reason = "the last word of a command that failed")]

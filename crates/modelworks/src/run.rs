@@ -12,8 +12,11 @@ use inference::{Backend, ChatInput, Event, Input, Message, Request, Role};
 
 use crate::cli::RunArgs;
 
+/// The temperature where neither the person nor the model's authors name one: at 1, which is neutral, small models ramble.
+const CALM: f32 = 0.5;
+
 /// Answers one prompt or holds a conversation, with the model at `path`.
-pub async fn run(args: RunArgs, path: PathBuf, options: local::Options) -> Result<()> {
+pub async fn run(mut args: RunArgs, path: PathBuf, options: local::Options) -> Result<()> {
     let prompt = match args.prompt.clone() {
         Some(prompt) => Some(prompt),
         None if std::io::stdin().is_terminal() => None,
@@ -23,7 +26,14 @@ pub async fn run(args: RunArgs, path: PathBuf, options: local::Options) -> Resul
             Some(piped)
         }
     };
-    let (backend, _) = tokio::task::spawn_blocking(move || local::load(&path, &options, &|_, _| {})).await??;
+    let load = move || {
+        let authors_say_nothing = *local::summarize(&path)?.description.defaults == Default::default();
+        local::load(&path, &options, &|_, _| {}).map(|(backend, _)| (backend, authors_say_nothing))
+    };
+    let (backend, authors_say_nothing) = tokio::task::spawn_blocking(load).await??;
+    if authors_say_nothing {
+        args.temperature.get_or_insert(CALM);
+    }
     match prompt {
         Some(prompt) => {
             let input = if backend.capabilities().chat {
@@ -113,7 +123,7 @@ async fn answer(backend: &Arc<dyn Backend>, input: Input, args: &RunArgs) -> Res
 /// Writes to standard output at once.
 pub fn say(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to the terminal")
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to standard output")
 }
 
 /// The next line that the person types; `None` at the end of input.
