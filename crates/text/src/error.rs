@@ -1,6 +1,9 @@
 //! What can be wrong with a tokenizer's data, or with a request to it.
 
-use std::path::PathBuf;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
 
 /// Why a tokenizer cannot be made, or a text not be encoded.
 #[derive(Debug, thiserror::Error)]
@@ -94,4 +97,12 @@ impl Error {
     pub(crate) fn library(doing: &'static str) -> impl Fn(tokenizers::Error) -> Self {
         move |problem| Self::Library { doing, problem: problem.to_string() }
     }
+}
+
+/// Runs work that the tokenizer library has a part in. It indexes with what its files say and expects them to be right;
+/// a file that lies must not take the process down.
+pub(crate) fn guarded<T>(doing: &'static str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(Error::Library { doing, problem: "its data contradict each other (it panicked)".into() })
+    })
 }

@@ -3,12 +3,7 @@
 //! `tokenizer.json` is the `tokenizers` library's own format; the other files are those that `transformers` writes
 //! beside it. Truncation and padding, which they may ask for too, are not done here: the caller counts tokens itself.
 
-use std::{
-    fs::File,
-    io::Read,
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::{fs::File, io::Read, path::Path};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -29,7 +24,7 @@ use crate::{
     split::Splitter,
     surface::Surface,
     tokenizer::{Codec, Framing, named_ends},
-    vocabulary::{Kind, MOST_TOKENS, Vocabulary},
+    vocabulary::{Kind, MOST_TOKENS, Vocabulary, check_name},
 };
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -40,6 +35,9 @@ const SPECIAL_MAP: &str = "special_tokens_map.json";
 
 /// The largest file that is read; those in use are below 40 MB.
 const MOST_BYTES: u64 = 256 << 20;
+
+/// The longest word that WordPiece may be told to look into, in characters.
+const MOST_WORD: u64 = 256;
 
 /// `tokenizer.json`.
 #[derive(Deserialize)]
@@ -165,9 +163,13 @@ pub(crate) fn load(folder: &Path) -> Result<Tokenizer, Error> {
 
 /// The model by its type, which spares the library's search among all types.
 fn model(mut value: Value, added: &[Added]) -> Result<ModelWrapper, Error> {
-    let doing = "reading the model in tokenizer.json";
-    // The library's models take an owned value only without this field, as its own search hands it to them.
-    let kind = value.as_object_mut().and_then(|model| model.remove("type"));
+    refuse_overlong_words(&value)?;
+    let kind = value.as_object_mut().and_then(|model| {
+        // Merging at random is for training.
+        model.remove("dropout");
+        // The library's models take an owned value only without this field, as its own search hands it to them.
+        model.remove("type")
+    });
     let parse = move || -> serde_json::Result<ModelWrapper> {
         match kind.as_ref().and_then(Value::as_str) {
             Some("BPE") => serde_json::from_value::<BPE>(value).map(Into::into),
@@ -182,10 +184,22 @@ fn model(mut value: Value, added: &[Added]) -> Result<ModelWrapper, Error> {
             None => serde_json::from_value(value),
         }
     };
-    // The library indexes with what the file says; a file that lies must not take the process down.
-    catch_unwind(AssertUnwindSafe(parse))
-        .map_err(|_| Error::Library { doing, problem: "its data contradict each other (it panicked)".into() })?
-        .map_err(|problem| Error::Library { doing, problem: problem.to_string() })
+    parse().map_err(|problem| Error::Library {
+        doing: "reading the model in tokenizer.json",
+        problem: problem.to_string(),
+    })
+}
+
+/// WordPiece takes quadratic time for a word, so a file must not let words be long.
+fn refuse_overlong_words(model: &Value) -> Result<(), Error> {
+    const FIELD: &str = "max_input_chars_per_word";
+    match model.get(FIELD).and_then(Value::as_u64) {
+        Some(most) if most > MOST_WORD => {
+            let problem = format!("{most}, more than the {MOST_WORD} that are accepted; 100 is usual");
+            Err(Error::malformed(format!("{TOKENIZER}: {FIELD}"), problem))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A unigram model takes any piece that the text holds, so special tokens get a name with a space, which no text has
@@ -214,6 +228,7 @@ fn vocabulary(model: &ModelWrapper, definition: &Definition, surface: &Surface) 
     };
     let mut tokens: Vec<Option<(Vec<u8>, Kind)>> = vec![None; size];
     for (name, id) in &trained {
+        check_name(TOKENIZER, *id, name)?;
         tokens[*id as usize] = Some((surface.bytes(name), Kind::Text));
     }
     for token in added {

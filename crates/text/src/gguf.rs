@@ -27,7 +27,7 @@ use crate::{
     scored::{Parts, Scored},
     split::Splitter,
     tokenizer::{Codec, Framing, named_ends},
-    vocabulary::{Kind, MOST_TOKENS, Vocabulary},
+    vocabulary::{Kind, MOST_TOKENS, Vocabulary, check_name},
 };
 
 const MODEL: &str = "tokenizer.ggml.model";
@@ -150,6 +150,9 @@ impl<'a> Tokens<'a> {
         let texts = strings(metadata, TOKENS)?.ok_or(Error::Missing { key: TOKENS })?;
         if texts.is_empty() || texts.len() > MOST_TOKENS {
             return Err(Error::malformed(TOKENS, format!("{} tokens, not between 1 and {MOST_TOKENS}", texts.len())));
+        }
+        for (id, text) in texts.iter().enumerate() {
+            check_name(TOKENS, id as u32, text)?;
         }
         let types = match metadata.array(TYPES).map_err(Error::Metadata)? {
             None => vec![Type::Normal; texts.len()],

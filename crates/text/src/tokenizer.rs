@@ -7,6 +7,7 @@ use crate::{
     added::{AddedTokens, literal_ranges},
     byte_level::ByteLevel,
     detokenizer::Decoding,
+    error::guarded,
     folder, gguf,
     pipeline::Pipeline,
     scored::Scored,
@@ -66,7 +67,7 @@ impl Tokenizer {
     /// When a key is missing, of the wrong type, or contradicts another, and when `tokenizer.ggml.model` or
     /// `tokenizer.ggml.pre` is not known; the message lists those that are.
     pub fn from_gguf(metadata: &weights::Metadata) -> Result<Self, Error> {
-        gguf::load(metadata)
+        guarded("reading the metadata", || gguf::load(metadata))
     }
 
     /// From a Hugging Face folder: `tokenizer.json`, and `tokenizer_config.json`, `special_tokens_map.json`,
@@ -75,7 +76,7 @@ impl Tokenizer {
     /// # Errors
     /// When `tokenizer.json` is missing, or a file cannot be read, parsed or believed.
     pub fn from_folder(folder: &Path) -> Result<Self, Error> {
-        folder::load(folder)
+        guarded("reading tokenizer.json", || folder::load(folder))
     }
 
     /// Token ids. `literal`: byte ranges of `text` in which special tokens are plain text; they do not cut it
@@ -91,11 +92,11 @@ impl Tokenizer {
             tokens.extend(&self.framing.prefix);
         }
         let framed = tokens.len();
-        match &self.codec {
-            Codec::ByteLevel(codec) => codec.encode(text, &segments, &mut tokens)?,
-            Codec::Scored(codec) => codec.encode(text, &segments, &mut tokens)?,
-            Codec::Pipeline(codec) => codec.encode(text, &segments, special.parse, &literal, &mut tokens)?,
-        }
+        guarded("tokenising a text", || match &self.codec {
+            Codec::ByteLevel(codec) => codec.encode(text, &segments, &mut tokens),
+            Codec::Scored(codec) => codec.encode(text, &segments, &mut tokens),
+            Codec::Pipeline(codec) => codec.encode(text, &segments, special.parse, &literal, &mut tokens),
+        })?;
         if special.add {
             let Framing { prefix, suffix, .. } = &self.framing;
             // A text that brings its own frame keeps it, once.

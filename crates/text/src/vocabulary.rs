@@ -5,6 +5,17 @@ use crate::Error;
 /// More ids than any model has; a file that claims more is refused before anything is allocated for it.
 pub(crate) const MOST_TOKENS: usize = 1 << 22;
 
+/// The longest token, in bytes of its name. Some models look this far ahead from every character of a text.
+const MOST_NAME: usize = 4096;
+
+/// Refuses a token with an overlong name, in the file's `field`.
+pub(crate) fn check_name(field: &str, token: u32, name: &str) -> Result<(), Error> {
+    if name.len() <= MOST_NAME {
+        return Ok(());
+    }
+    Err(Error::malformed(field, format!("token {token} is {} bytes long, more than {MOST_NAME}", name.len())))
+}
+
 /// Token id to bytes, in one allocation.
 #[derive(Debug, Default)]
 pub(crate) struct Vocabulary {

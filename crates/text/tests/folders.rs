@@ -139,17 +139,98 @@ fn lying_files_are_errors_that_name_them() {
     assert!(matches!(refusal("llama", "config.json", "{"), Error::Parse { .. }));
     let outside = refusal("llama", "generation_config.json", r#"{"eos_token_id": [2, 99999]}"#).to_string();
     assert!(outside.contains("generation_config.json") && outside.contains("99999"), "{outside}");
-    for definition in [
-        "{}",
-        r#"{"model":{"type":"BPE","vocab":{"a":4294967295},"merges":[]}}"#,
-        r#"{"model":{"type":"BPE","vocab":{},"merges":[]}}"#,
+    let long = format!(r#"{{"model":{{"type":"BPE","vocab":{{"{}":0}},"merges":[]}}}}"#, "a".repeat(5000));
+    for (definition, what) in [
+        ("{", "EOF"),
+        ("[]", "tokenizer.json"),
+        ("{}", "missing field `model`"),
+        (r#"{"model":{"type":"Oracle"}}"#, "`Oracle` is no known type of model"),
+        (r#"{"model":{"type":"BPE","vocab":{"a":4294967295},"merges":[]}}"#, "highest token id"),
+        (r#"{"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}}"#, "-1"),
+        (r#"{"model":{"type":"BPE","vocab":{},"merges":[]}}"#, "highest token id is None"),
+        (r#"{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["a c"]}}"#, "c"),
+        (r#"{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":["ab"]}}"#, ""),
+        (r#"{"model":{"type":"BPE","vocab":{"a":0,"b":1},"merges":[["a","b","a"]]}}"#, ""),
         // Joined, the two are longer than the longest token: the library's own buffer is too short for them.
-        r#"{"model":{"type":"BPE","vocab":{"aa":0,"bb":1},"merges":[["aa","bb"]]}}"#,
-        r#"{"model":{"type":"Unigram","vocab":[["a",0.0]],"unk_id":7}}"#,
-        r#"{"model":{"type":"WordPiece","vocab":{"a":-1}}}"#,
-        r#"{"added_tokens":[{"id":4294967295,"content":"x"}],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#,
+        (r#"{"model":{"type":"BPE","vocab":{"aa":0,"bb":1},"merges":[["aa","bb"]]}}"#, ""),
+        (&long, "token 0 is 5000 bytes long"),
+        (r#"{"model":{"type":"Unigram","vocab":[["a",0.0]],"unk_id":7}}"#, "UnkIdNotInVocabulary"),
+        (r#"{"model":{"type":"Unigram","vocab":[]}}"#, ""),
+        (r#"{"model":{"type":"WordPiece","vocab":{"a":-1}}}"#, ""),
+        (
+            r###"{"model":{"type":"WordPiece","vocab":{"a":0},"unk_token":"a","continuing_subword_prefix":"##","max_input_chars_per_word":1000000}}"###,
+            "max_input_chars_per_word: 1000000",
+        ),
+        (
+            r#"{"added_tokens":[{"id":4294967295,"content":"x"}],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#,
+            "4294967295",
+        ),
+        (r#"{"added_tokens":[{"id":1}],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#, "content"),
+        (r#"{"pre_tokenizer":{"type":"Nothing"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#, ""),
+        (
+            r#"{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"("},"behavior":"Isolated","invert":false},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#,
+            "",
+        ),
+        (
+            r#"{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"((((a{999}){999}){999}){999})"},"behavior":"Isolated","invert":false},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#,
+            "",
+        ),
+        (
+            r#"{"normalizer":{"type":"Precompiled","precompiled_charsmap":"AAAA"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#,
+            "",
+        ),
+        (
+            r#"{"post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"pair":[],"special_tokens":{"x":{"id":"x","ids":[77],"tokens":["x"]}}},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#,
+            "post_processor: token 77",
+        ),
     ] {
-        refusal("unigram", "tokenizer.json", definition);
+        let error = refusal("unigram", "tokenizer.json", definition);
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        let problem = format!("{error} {source}");
+        assert!(problem.contains("tokenizer.json") && problem.contains(what), "{definition}: {problem}");
+    }
+}
+
+/// Accepted, because nothing says that it is wrong; then no text makes it panic or run away.
+#[test]
+fn strange_files_tokenise_or_refuse_a_text() {
+    let byte_level = r#"{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}"#;
+    let split = |pattern: &str| {
+        format!(
+            r#"{{"pre_tokenizer":{{"type":"Sequence","pretokenizers":[{{"type":"Split","pattern":{{"Regex":"{pattern}"}},"behavior":"Isolated","invert":false}},{byte_level}]}},"model":{{"type":"BPE","vocab":{{"a":0,"aa":1}},"merges":["a a"]}}}}"#
+        )
+    };
+    let definitions = [
+        split("(a+)+\\1b"),
+        split("(?=(a+))\\1*b"),
+        split(""),
+        split("(?:)|b"),
+        split("(?<=a)"),
+        r#"{"model":{"type":"BPE","vocab":{"a":0,"b":0},"merges":[],"dropout":0.5}}"#.to_owned(),
+        r#"{"model":{"type":"Unigram","vocab":[["",0.0],["a",-1.0],["a",-1.0]],"unk_id":0}}"#.to_owned(),
+        r#"{"model":{"type":"Unigram","vocab":[["a",-1e308],["aa",-1e308]]}}"#.to_owned(),
+        r###"{"model":{"type":"WordPiece","vocab":{"a":0},"unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":100}}"###.to_owned(),
+        r#"{"model":{"type":"WordLevel","vocab":{"a":0},"unk_token":"?"}}"#.to_owned(),
+        r#"{"added_tokens":[{"id":1,"content":"x"},{"id":2,"content":"x","special":true},{"id":1,"content":"y"},{"id":3,"content":""}],"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#.to_owned(),
+        r#"{"normalizer":{"type":"Replace","pattern":{"Regex":"a*"},"content":"aa"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#.to_owned(),
+        r#"{"normalizer":{"type":"Replace","pattern":{"String":""},"content":"aa"},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#.to_owned(),
+        r#"{"added_tokens":[{"id":1,"content":"A","normalized":true}],"normalizer":{"type":"Replace","pattern":{"String":"A"},"content":""},"model":{"type":"BPE","vocab":{"a":0},"merges":[]}}"#.to_owned(),
+    ];
+    for definition in definitions {
+        let tokenizer = match Tokenizer::from_folder(changed("unigram", "tokenizer.json", &definition).path()) {
+            Ok(tokenizer) => tokenizer,
+            Err(Error::Parse { .. } | Error::Library { .. } | Error::Malformed { .. }) => continue,
+            Err(other) => panic!("{definition}: {other}"),
+        };
+        for text in ["", "a", "A", "xyx", "世\u{301}", &"a".repeat(20_000), &"x ".repeat(2000)] {
+            match tokenizer.encode(text, Special { add: true, parse: true }, &[]) {
+                Ok(tokens) => {
+                    assert!(tokens.iter().all(|&token| token < tokenizer.vocabulary()), "{definition}");
+                    tokenizer.decode(&tokens, true).unwrap();
+                }
+                Err(error) => assert!(matches!(error, Error::Library { .. }), "{definition}: {error}"),
+            }
+        }
     }
 }
 

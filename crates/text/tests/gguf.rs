@@ -186,6 +186,7 @@ fn lying_metadata_is_an_error_that_names_the_key() {
         (byte_level, "tokenizer.ggml.pre", Some(Value::Str("unheard-of".into())), "unheard-of"),
         (byte_level, "tokenizer.ggml.tokens", None, "convert the model again"),
         (byte_level, "tokenizer.ggml.tokens", texts(&[]), "0 tokens"),
+        (byte_level, "tokenizer.ggml.tokens", texts(&["a", &"a".repeat(5000)]), "token 1 is 5000 bytes long"),
         (byte_level, "tokenizer.ggml.tokens", Some(Value::Array(Array::U8(vec![1]))), "elements are u8, not strings"),
         (byte_level, "tokenizer.ggml.token_type", Some(Value::Array(Array::I32(vec![1, 2]))), "2 entries for"),
         (byte_level, "tokenizer.ggml.token_type", Some(Value::Array(Array::I32(vec![9; 504]))), "9 is no token type"),

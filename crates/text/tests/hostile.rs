@@ -12,45 +12,25 @@ fn hostile_texts() -> Vec<String> {
     let repeated = |part: &str| part.repeat(MEGABYTE / part.len());
     let mut texts: Vec<String> = [
         "a",
-        "ab",
+        "Ab",
         " ",
         "\n",
-        "\r\n",
-        "\t ",
-        " \n",
+        "\t \n",
         "\u{a0}",
-        "0",
         "1234567890",
         "!",
-        "'",
         "'s",
-        "_",
-        "-",
-        "é",
         "e\u{301}",
-        "\u{301}",
         "世",
         "👨\u{200d}",
-        "\u{200d}",
         "🇫🇷",
-        "\u{fe0f}",
         "ﬁ",
-        "Aa",
-        "A",
         "\u{0}",
-        "\u{fffd}",
         "<",
         "<|im_end|>",
-        "<|im_end|",
-        "<0x0A>",
+        "<0x0A",
         "▁",
-        "##a",
-        "[MASK]",
-        "</s>",
-        "ก็",
-        "İ",
-        "ß",
-        ".,",
+        "[MASK] ",
     ]
     .map(repeated)
     .into();
@@ -69,32 +49,60 @@ fn hostile_texts() -> Vec<String> {
 }
 
 #[track_caller]
-fn check(name: &str, tokenizer: &Tokenizer) {
+fn check(tokenizer: &Tokenizer) {
     for text in hostile_texts() {
-        for parse in [false, true] {
-            let start: String = text.chars().take(12).collect();
-            let started = std::time::Instant::now();
-            let tokens = tokenizer
-                .encode(&text, Special { add: true, parse }, &[])
-                .unwrap_or_else(|error| panic!("{name}: {start:?}: {error}"));
-            eprintln!("{name} {start:?} {parse} {:?}", started.elapsed());
-            assert!(tokens.len() <= text.len() + 2, "{name}: {start:?}");
-        }
+        let start: String = text.chars().take(12).collect();
+        let tokens = tokenizer.encode(&text, Special { add: true, parse: true }, &[]);
+        let tokens = tokens.unwrap_or_else(|error| panic!("{start:?}: {error}"));
+        assert!(!tokens.is_empty() && tokens.len() <= text.len() + 2, "{start:?}");
     }
 }
 
-#[test]
-fn gguf_tokenizers() {
-    for (name, path) in [("smollm2", testkit::smollm2()), ("gemma3", testkit::gemma3())] {
-        let weights::Checkpoint::Gguf(gguf) = weights::Checkpoint::open(&path).unwrap() else { panic!("{name}") };
-        check(name, &Tokenizer::from_gguf(gguf.metadata()).unwrap());
+fn gguf(path: &Path) -> Tokenizer {
+    match weights::Checkpoint::open(path).unwrap() {
+        weights::Checkpoint::Gguf(gguf) => Tokenizer::from_gguf(gguf.metadata()).unwrap(),
+        weights::Checkpoint::HuggingFace(_) => panic!("{} is no GGUF", path.display()),
     }
 }
 
+fn folder(name: &str) -> Tokenizer {
+    Tokenizer::from_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
+}
+
 #[test]
-fn folder_tokenizers() {
-    for name in ["byte_level_split", "byte_level_digits", "llama", "first_space", "word_piece", "unigram"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-        check(name, &Tokenizer::from_folder(&folder).unwrap());
+fn byte_level_bpe() {
+    check(&gguf(&testkit::smollm2()));
+}
+
+#[test]
+fn sentence_piece_bpe() {
+    check(&gguf(&testkit::gemma3()));
+}
+
+#[test]
+fn bpe_in_stages() {
+    check(&folder("first_space"));
+}
+
+#[test]
+fn word_piece() {
+    check(&folder("word_piece"));
+}
+
+#[test]
+fn unigram() {
+    check(&folder("unigram"));
+}
+
+/// As many literal ranges as there are special tokens in a text.
+#[test]
+fn many_literal_ranges() {
+    let count = MEGABYTE / 4;
+    let text = "<s>x".repeat(count);
+    let literal: Vec<_> = (0..count).filter(|at| at % 2 == 0).map(|at| at * 4..at * 4 + 3).collect();
+    for (tokenizer, bos) in [(folder("llama"), 1), (gguf(&testkit::gemma3()), u32::MAX)] {
+        let tokens = tokenizer.encode(&text, Special { add: false, parse: true }, &literal).unwrap();
+        let found = tokens.iter().filter(|&&token| token == bos).count();
+        assert_eq!(found, if bos == u32::MAX { 0 } else { count / 2 });
     }
 }
