@@ -341,8 +341,9 @@ fn assemble(
             }
         }
     }
-    let special_names = raw.iter().chain(&normalized).filter(|token| token.special).map(|token| token.content.clone());
-    let special_names = special_names.collect();
+    // As somebody would write them, also where they are looked for in another form.
+    let special = definition.added_tokens.iter().filter(|token| vocabulary.is_special(token.id));
+    let special_names = special.map(|token| token.content.clone()).collect();
     let codec = match quick_patterns(&definition, &model).filter(|_| normalized.is_empty()) {
         Some(patterns)
             if let Ok(splitter) = splitter(&patterns)

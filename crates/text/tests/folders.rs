@@ -244,3 +244,15 @@ fn settings_beside_the_tokenizer_decide_about_bos_and_ends() {
     let both = changed("llama", "config.json", r#"{"text_config": {"eos_token_id": [2, 0]}}"#);
     assert_eq!(Tokenizer::from_folder(both.path()).unwrap().end_tokens(), [0, 2]);
 }
+
+#[test]
+fn special_tokens_that_are_found_in_normalised_text_can_be_literal_too() {
+    let definition = fs::read_to_string(folder("llama").join("tokenizer.json")).unwrap();
+    let definition = definition.replace(r#""rstrip":true,"normalized":false"#, r#""rstrip":true,"normalized":true"#);
+    let tokenizer = Tokenizer::from_folder(changed("llama", "tokenizer.json", &definition).path()).unwrap();
+    assert!(tokenizer.special_names().contains(&"<end>".to_owned()));
+    let end = (0..tokenizer.vocabulary()).find(|&id| tokenizer.token_bytes(id) == Some(b"<end>")).unwrap();
+    let encode = |literal| tokenizer.encode("<end>", Special { add: false, parse: true }, literal).unwrap();
+    assert_eq!(encode(&[]), [end]);
+    assert!(!encode(&[(0, 5)].map(|(start, end)| start..end)).contains(&end));
+}
