@@ -1,9 +1,8 @@
 //! The installation's admin key: made at the first start, shown once, kept as a hash in the data folder.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{ErrorKind, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs::{self, File},
+    io::{self, ErrorKind, Write},
     path::Path,
 };
 
@@ -27,15 +26,8 @@ pub struct AdminKey {
 /// Reads the hash, or makes the first key: `bootstrap` when it is given, else a random one.
 pub fn open(data_dir: &Path, bootstrap: Option<String>) -> Result<AdminKey> {
     let path = data_dir.join(FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let hash = KeyHash::parse(text.trim()).with_context(|| {
-                format!("{} does not hold a key hash; remove it to make a new admin key", path.display())
-            })?;
-            return Ok(AdminKey { hash, fresh: None });
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    if let Some(hash) = read(&path)? {
+        return Ok(AdminKey { hash, fresh: None });
     }
     let (key, is_new) = match bootstrap {
         Some(text) => {
@@ -44,18 +36,38 @@ pub fn open(data_dir: &Path, bootstrap: Option<String>) -> Result<AdminKey> {
         None => (ApiKey::generate().context("making the admin key")?, true),
     };
     let hash = key.hash();
-    write(data_dir, &path, &hash.to_string()).with_context(|| format!("writing {}", path.display()))?;
-    Ok(AdminKey { hash, fresh: is_new.then_some(key) })
+    if write(data_dir, &path, &hash.to_string()).with_context(|| format!("writing {}", path.display()))? {
+        return Ok(AdminKey { hash, fresh: is_new.then_some(key) });
+    }
+    let hash = read(&path)?.with_context(|| format!("{} came and went; start again", path.display()))?;
+    Ok(AdminKey { hash, fresh: None })
 }
 
-/// Writes whole or not at all, readable by the owner alone.
-fn write(folder: &Path, path: &Path, text: &str) -> std::io::Result<()> {
-    let partial = path.with_extension("partial");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
+/// The hash that is kept, if there is one.
+fn read(path: &Path) -> Result<Option<KeyHash>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+    };
+    let hash = KeyHash::parse(text.trim())
+        .with_context(|| format!("{} does not hold a key hash; remove it to make a new admin key", path.display()))?;
+    Ok(Some(hash))
+}
+
+/// Writes whole or not at all, readable by the owner alone. `false` when another process that starts in the same moment
+/// was first: its key counts, and ours must not be shown.
+fn write(folder: &Path, path: &Path, text: &str) -> io::Result<bool> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
-    File::open(folder)?.sync_all()
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        Err(refused) => return Err(refused.error),
+    }
+    File::open(folder)?.sync_all()?;
+    Ok(true)
 }
 
 #[cfg(test)]
@@ -76,6 +88,20 @@ mod tests {
         assert!(!kept.contains(key.expose()));
         let mode = fs::metadata(folder.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn of_many_first_starts_one_makes_the_key_that_all_use() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let opened: Vec<AdminKey> = std::thread::scope(|scope| {
+                let starts: Vec<_> = (0..8).map(|_| scope.spawn(|| open(folder.path(), None).unwrap())).collect();
+                starts.into_iter().map(|start| start.join().unwrap()).collect()
+            });
+            let shown: Vec<&ApiKey> = opened.iter().filter_map(|opened| opened.fresh.as_ref()).collect();
+            assert_eq!(shown.len(), 1);
+            assert!(opened.iter().all(|opened| opened.hash.matches(shown[0])));
+        }
     }
 
     #[test]

@@ -46,7 +46,11 @@ pub fn pull_model(data: &Path) {
 pub fn data_with_model() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("data-{}", std::process::id()));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("data");
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("the last run's data stay: {error}"),
+            _ => {}
+        }
         pull_model(&folder);
         folder
     })
@@ -77,6 +81,8 @@ impl Server {
 
     /// Starts and returns once the address is known.
     pub fn spawn(data: &Path, flags: &[&str]) -> Self {
+        // The client wants one even where it only speaks plain HTTP; the second call of this process changes nothing.
+        let _already_there = rustls::crypto::ring::default_provider().install_default();
         let mut child = modelworks()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(data)
