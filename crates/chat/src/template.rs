@@ -21,11 +21,15 @@ use crate::{
 /// over, again and again, are the one thing that it does not bound.
 const FUEL: u64 = 200_000;
 
-/// Fuel that each byte of the messages and variables adds, so that a long conversation with many tools does not run out.
-const FUEL_PER_BYTE: u64 = 1;
+/// Bytes of the messages and variables that add one unit, so that a long conversation with many tools does not run out.
+const BYTES_PER_FUEL: usize = 2;
 
 /// Fuel that each message adds.
 const FUEL_PER_MESSAGE: u64 = 1000;
+
+/// The most that a rendering gets, however long its input: 38 MB, or a thousand bytes of [`STACK`] for each list that it
+/// may put into another.
+const MOST_FUEL: u64 = 600_000;
 
 /// Depth of macro calls.
 const RECURSION: usize = 64;
@@ -34,7 +38,7 @@ const RECURSION: usize = 64;
 const MOST_BYTES: usize = 1 << 16;
 
 /// Stack for compiling and rendering, which both recurse as deep as the template nests. Only what is used is ever touched.
-const STACK: usize = 256 << 20;
+const STACK: usize = 512 << 20;
 
 /// The name under which the one template of an environment is kept; errors give it with the line.
 const NAME: &str = "chat template";
@@ -136,7 +140,7 @@ impl Template {
         let mut size = 0;
         let messages = self.special.mark(&Value::from(Serde(messages)), &mut size);
         let variables = self.special.mark(&Value::from(Serde(variables)), &mut size);
-        let fuel = FUEL + turns * FUEL_PER_MESSAGE + size as u64 * FUEL_PER_BYTE;
+        let fuel = (FUEL + turns * FUEL_PER_MESSAGE + (size / BYTES_PER_FUEL) as u64).min(MOST_FUEL);
         let unix_time = options.unix_time;
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(fuel));
