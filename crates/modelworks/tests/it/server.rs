@@ -11,6 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The admin key of every server here.
 pub const KEY: &str = "test-key-for-the-integration-tests-0123456789";
@@ -56,6 +57,9 @@ pub fn data_with_model() -> &'static Path {
     })
 }
 
+/// How many servers run at once: each computes with all CPUs, so more would only make all of them slow.
+static ROOM: Semaphore = Semaphore::const_new(2);
+
 /// A running server. Dropping it kills it.
 pub struct Server {
     child: Child,
@@ -64,6 +68,7 @@ pub struct Server {
     /// A client that sends the key.
     pub client: reqwest::Client,
     _stdout: BufReader<ChildStdout>,
+    _room: SemaphorePermit<'static>,
 }
 
 impl Server {
@@ -74,13 +79,14 @@ impl Server {
 
     /// Starts over a data folder and waits until it is ready.
     pub async fn start_in(data: &Path, flags: &[&str]) -> Self {
-        let server = Self::spawn(data, flags);
+        let server = Self::spawn(data, flags).await;
         server.wait_until_ready().await;
         server
     }
 
     /// Starts and returns once the address is known.
-    pub fn spawn(data: &Path, flags: &[&str]) -> Self {
+    pub async fn spawn(data: &Path, flags: &[&str]) -> Self {
+        let room = ROOM.acquire().await.expect("the semaphore is never closed");
         // The client wants one even where it only speaks plain HTTP; the second call of this process changes nothing.
         let _already_there = rustls::crypto::ring::default_provider().install_default();
         let mut child = modelworks()
@@ -88,6 +94,7 @@ impl Server {
             .arg(data)
             .args(flags)
             .env("MODELWORKS_BOOTSTRAP_KEY", KEY)
+            .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()
@@ -104,7 +111,7 @@ impl Server {
         let mut headers = reqwest::header::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {KEY}").parse().expect("the key is ASCII"));
         let client = reqwest::Client::builder().default_headers(headers).timeout(PATIENCE).build().expect("a client");
-        Self { child, base, client, _stdout: stdout }
+        Self { child, base, client, _stdout: stdout, _room: room }
     }
 
     /// Waits until `/readyz` says so.
