@@ -202,6 +202,19 @@ impl Layout {
 }
 
 impl Formatter for Layout {
+    /// As Python's `repr`: with an exponent of two digits at least, from 16 digits on and below a ten-thousandth.
+    fn write_f64<W: ?Sized + Write>(&mut self, writer: &mut W, value: f64) -> io::Result<()> {
+        let scientific = format!("{value:e}");
+        let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+        match exponent.parse::<i32>().unwrap_or(0) {
+            exponent @ -4..16 => {
+                let point = if value.fract() == 0.0 { ".0" } else { "" };
+                write!(writer, "{value}{point}")
+            }
+            exponent => write!(writer, "{digits}e{exponent:+03}"),
+        }
+    }
+
     fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.open(writer, b"[")
     }
