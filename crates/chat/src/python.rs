@@ -207,7 +207,7 @@ impl Formatter for Layout {
         let scientific = format!("{value:e}");
         let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
         match exponent.parse::<i32>().unwrap_or(0) {
-            exponent @ -4..16 => {
+            -4..16 => {
                 let point = if value.fract() == 0.0 { ".0" } else { "" };
                 write!(writer, "{value}{point}")
             }
