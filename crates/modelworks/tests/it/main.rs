@@ -2,6 +2,7 @@
 
 mod answers;
 mod commands;
+mod folders;
 mod hang_up;
 mod lifecycle;
 mod openai_sdk;
