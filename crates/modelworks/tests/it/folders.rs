@@ -105,6 +105,8 @@ async fn a_hugging_face_folder_is_pulled_and_answers() {
     let tokens = server.ask("/tokenize", &json!({"model": NAME, "content": text})).await["tokens"].clone();
     assert_eq!(server.ask("/detokenize", &json!({"model": NAME, "tokens": tokens})).await["content"], text);
 
+    let with_begin = json!({"model": NAME, "content": text, "add_special": true});
+    let tokens = server.ask("/tokenize", &with_begin).await["tokens"].clone();
     let body = json!({"model": NAME, "prompt": tokens, "max_tokens": 12, "ignore_eos": true, "logprobs": 1});
     let by_tokens = server.ask("/v1/completions", &body).await;
     assert_eq!(by_tokens["usage"]["completion_tokens"], 12);
