@@ -63,7 +63,7 @@ fn start() -> Result<()> {
 
 async fn dispatch(command: Command, data_dir: &Path) -> Result<()> {
     log_to_stderr(matches!(command, Command::Serve(_)));
-    let stdout = std::io::stdout;
+    let stdout = io::stdout;
     match command {
         Command::Serve(args) => {
             let settings = Settings::resolve(args)?;
@@ -100,8 +100,8 @@ fn open(data_dir: &Path, options: local::Options) -> Result<Arc<Catalog>> {
 fn log_to_stderr(serves: bool) {
     let usual = if serves { "info" } else { "error" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if std::io::stderr().is_terminal() {
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    if io::stderr().is_terminal() {
         builder.init();
     } else {
         builder.json().init();
