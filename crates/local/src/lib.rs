@@ -1,6 +1,6 @@
 //! The backend that is our own engine: request → prompt → tokens → engine → text → events.
 //!
-//! [`load`] turns a model on disk into an [`inference::Backend`]. Everything that is text happens here: rendering the
+//! [`load()`] turns a model on disk into an [`inference::Backend`]. Everything that is text happens here: rendering the
 //! chat template, counting tokens, cutting at stop strings. What runs on the engine's thread sees token ids only.
 
 mod answer;

@@ -38,7 +38,7 @@ pub struct DataDir {
 pub enum Command {
     /// Serve models over HTTP until SIGTERM or Ctrl-C.
     Serve(ServeArgs),
-    /// Fetch a model: a known NAME, hf:OWNER/REPO[:FILE], https://…, or a local path.
+    /// Fetch a model: a known NAME, hf:OWNER/REPO or hf:OWNER/REPO:FILE, https://…, or a local path.
     Pull {
         /// What to fetch.
         reference: String,
