@@ -3,7 +3,7 @@
 //! A handler converts its family's JSON into an [`inference::Request`], passes admission, asks a backend of the
 //! catalogue and encodes the events that come. The crate sees backends and no engine; content and keys never reach a log.
 //!
-//! [`serve`] runs the whole on a listener; [`router`] is the same without connections, for tests and embedding.
+//! [`serve`] runs the whole on a listener; [`router()`] is the same without connections, for tests and embedding.
 
 mod admission;
 mod body;
