@@ -28,12 +28,14 @@ pub(crate) fn tokens(
             (tokens, "prompt")
         }
         Input::Text(text) => {
-            refuse_overlong(&text, context_length)?;
+            refuse_overlong(text.len(), context_length)?;
             (encode(tokenizer, &text, &[], "prompt")?, "prompt")
         }
         Input::Chat(conversation) => {
+            // A template may leave messages out, but then the caller's mistake is to send so many.
+            refuse_overlong(conversation.messages.iter().map(|message| message.content.len()).sum(), context_length)?;
             let rendered = render(&conversation, template)?;
-            refuse_overlong(&rendered.text, context_length)?;
+            refuse_overlong(rendered.text.len(), context_length)?;
             (encode(tokenizer, &rendered.text, &rendered.literal, "messages")?, "messages")
         }
     };
@@ -80,13 +82,13 @@ fn encode(
     })
 }
 
-/// No tokenizer makes fewer tokens than this bound of a text, so tokenising what exceeds it is wasted work.
-fn refuse_overlong(text: &str, context_length: usize) -> Result<(), Error> {
+/// No tokenizer makes fewer tokens than this bound of a text, so rendering or tokenising what exceeds it is wasted work.
+fn refuse_overlong(bytes: usize, context_length: usize) -> Result<(), Error> {
     let most = context_length.saturating_mul(MOST_BYTES_PER_TOKEN);
-    if text.len() <= most {
+    if bytes <= most {
         return Ok(());
     }
-    let at_least = (text.len() / MOST_BYTES_PER_TOKEN) as u64;
+    let at_least = (bytes / MOST_BYTES_PER_TOKEN) as u64;
     Err(Error::ContextLengthExceeded {
         limit: context_length as u64,
         requested: at_least + 1,

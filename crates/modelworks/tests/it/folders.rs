@@ -126,7 +126,7 @@ async fn a_hugging_face_folder_is_pulled_and_answers() {
 
     let chat = json!({"model": NAME, "messages": [{"role": "user", "content": text}], "max_tokens": 4});
     let answer = server.ask("/v1/chat/completions", &chat).await;
-    let rendered = json!({"model": NAME, "content": format!("user: {text}\n"), "add_special": false});
+    let rendered = json!({"model": NAME, "content": format!("user: {text}\n"), "add_special": true});
     let rendered = server.ask("/tokenize", &rendered).await["tokens"].as_array().expect("tokens").len();
     assert_eq!(answer["usage"]["prompt_tokens"], rendered);
     server.wait_until_idle().await;
