@@ -75,13 +75,24 @@ unsafe fn multiply_at_once(
         *part = Some(Product { matrix, out: Disjoint::new(out), first_task: tasks });
         tasks += division.tasks(matrix);
     }
-    pool.run(tasks, &|task| {
+    let threads = pool.threads();
+    pool.run(tasks, &|claim| {
+        let task = task_of_claim(claim, tasks, threads);
         let product = parts.iter().flatten().rfind(|product| product.first_task <= task);
         let product = product.expect("the first product begins at task 0");
         let part = division.part(product.matrix, task - product.first_task, activations.m);
         // SAFETY: the parts of a product do not overlap; the rest is promised by the caller.
         unsafe { compute(product, activations, &part) };
     });
+}
+
+/// Which task the `claim`-th claim gets. Threads claim about in turn, so each goes on where its last task ended: it finds
+/// there what it has prefetched.
+fn task_of_claim(claim: usize, tasks: usize, threads: usize) -> usize {
+    let (turn, thread) = (claim / threads, claim % threads);
+    let (least, longer) = (tasks / threads, tasks % threads);
+    // The last turn is not a full one: the first `longer` threads have a task more.
+    thread * least + thread.min(longer) + turn
 }
 
 /// A matrix and where its product goes.
@@ -193,4 +204,23 @@ unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activati
     // `activations` have `m` rows in each form is how `Activations::set` leaves them. Its outputs belong to it alone,
     // and the instruction set is there, as promised by the caller.
     unsafe { weights::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_get_every_task_once_and_threads_that_take_turns_go_on_where_they_were() {
+        for threads in 1..9 {
+            for tasks in 0..70 {
+                let mut got: Vec<usize> = (0..tasks).map(|claim| task_of_claim(claim, tasks, threads)).collect();
+                for claim in threads..tasks {
+                    assert_eq!(got[claim], got[claim - threads] + 1, "{threads} threads, {tasks} tasks, claim {claim}");
+                }
+                got.sort_unstable();
+                assert!(got.iter().copied().eq(0..tasks), "{threads} threads, {tasks} tasks: {got:?}");
+            }
+        }
+    }
 }
