@@ -44,6 +44,8 @@ pub(crate) struct Folder {
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     pub(crate) manifests: BTreeMap<Name, Manifest>,
+    /// Models of which files are missing or of another length.
+    incomplete: Vec<Manifest>,
     /// What cannot be used, and why; public text.
     pub(crate) problems: Vec<String>,
     /// Whether a manifest was not understood, so that it is unknown which blobs it needs.
@@ -163,7 +165,10 @@ impl Folder {
                     None => {
                         scan.manifests.insert(name, manifest);
                     }
-                    Some(problem) => scan.problems.push(format!("the model `{name}` is incomplete: {problem}")),
+                    Some(problem) => {
+                        scan.problems.push(format!("the model `{name}` is damaged: {problem}; pull it again"));
+                        scan.incomplete.push(manifest);
+                    }
                 },
                 // Removed since it was listed.
                 Ok(None) => {}
@@ -192,6 +197,24 @@ impl Folder {
             Ok(found) => Some(format!("{} has {} bytes instead of {}", file.name, found.len(), file.bytes)),
             Err(error) => Some(format!("{}: {error}", file.name)),
         })
+    }
+
+    /// Removes those files of a model that are not what their digests say, so that a pull brings them again. Reads all.
+    pub(crate) fn remove_damaged(&self, name: &Name) -> Result<(), Error> {
+        let Ok(Some(manifest)) = read_manifest(&self.manifest(name), name) else { return Ok(()) };
+        for file in &manifest.files {
+            let blob = self.blob(file.digest);
+            match Digest::of_file(&blob) {
+                Ok(found) if found == file.digest => {}
+                Ok(found) => {
+                    tracing::warn!(model = %name, file = %file.name, %found, "a file was damaged and is brought again");
+                    durable::remove_file(&blob)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(Error::folder("read", &blob)(error)),
+            }
+        }
+        Ok(())
     }
 
     /// Makes a model exist. Its blobs are in place.
@@ -254,7 +277,8 @@ impl Folder {
         let scan = self.scan()?;
         let mut blobs = HashSet::new();
         let mut folders = HashSet::new();
-        for manifest in scan.manifests.values() {
+        // What is left of a damaged model is not for us to remove: the next pull looks at it.
+        for manifest in scan.manifests.values().chain(&scan.incomplete) {
             blobs.extend(manifest.files.iter().map(|file| blob_name(file.digest)));
             folders.insert(manifest.folder());
         }

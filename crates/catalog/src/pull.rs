@@ -79,6 +79,10 @@ async fn locked(
     let _folder_lock = folder.lock_shared().await?;
     let waits = || reporter.stage(Stage::Waiting);
     let _name_lock = lock::lock(&folder.name_lock(name), Mode::Exclusive, waits).await?;
+    reporter.stage(Stage::Checking);
+    let inside = || Error::Client("it failed inside the program".to_owned());
+    let checked = (folder.clone(), name.clone());
+    blocking(move || checked.0.remove_damaged(&checked.1)).await.map_err(|_| inside())??;
     let wanted = reference.to_string();
     if let Some(there) = folder.read(name) {
         if there.reference != wanted {
@@ -93,7 +97,7 @@ async fn locked(
         let config = config.clone();
         // Reads the certificates of the system.
         let made = blocking(move || Http::new(&config)).await;
-        Arc::new(made.map_err(|_| Error::Client("it failed inside the program".to_owned()))??)
+        Arc::new(made.map_err(|_| inside())??)
     };
     let context = Context {
         folder: folder.clone(),
@@ -105,8 +109,7 @@ async fn locked(
     let (source, files) = first_source(&context, reference, name).await?;
     let manifest = Manifest::new(name, wanted, source, unix_seconds(), files);
     let (folder, name) = (folder.clone(), name.clone());
-    let added = blocking(move || folder.add(&name, &manifest)).await;
-    added.unwrap_or_else(|_| Err(Error::Client("it failed inside the program".to_owned())))
+    blocking(move || folder.add(&name, &manifest)).await.map_err(|_| inside())?
 }
 
 /// Whether a model that is there can be no other than the one asked for.

@@ -32,6 +32,8 @@ struct Shared {
     engine: Engine,
     defaults: GenerationDefaults,
     context_length: usize,
+    /// Sequences that can run and wait altogether: more choices than this can never be admitted.
+    most_choices: usize,
     /// Bounds how many blocking threads render and tokenise at once.
     preparing: Semaphore,
 }
@@ -43,6 +45,7 @@ impl LocalBackend {
         engine: Engine,
         defaults: GenerationDefaults,
         context_length: usize,
+        most_choices: usize,
         threads: usize,
     ) -> Self {
         let capabilities = Capabilities {
@@ -51,7 +54,7 @@ impl LocalBackend {
             chat: template.is_some(),
         };
         let preparing = Semaphore::new(threads.max(1));
-        let shared = Shared { tokenizer, template, engine, defaults, context_length, preparing };
+        let shared = Shared { tokenizer, template, engine, defaults, context_length, most_choices, preparing };
         Self { shared: Arc::new(shared), capabilities }
     }
 
@@ -131,6 +134,15 @@ impl PreparedRequest {
             return Err(Error::invalid(
                 "logit_bias",
                 format!("token id {unknown} is outside the vocabulary of {vocabulary} tokens"),
+            ));
+        }
+        if request.choices as usize > shared.most_choices {
+            return Err(Error::invalid(
+                "n",
+                format!(
+                    "{} choices were asked for, but this server runs and queues at most {}",
+                    request.choices, shared.most_choices
+                ),
             ));
         }
         let input = std::mem::replace(&mut request.input, inference::Input::Tokens(Vec::new()));

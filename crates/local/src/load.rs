@@ -142,7 +142,9 @@ pub fn load(
         },
     );
     let defaults = description.defaults.as_ref().clone();
-    let backend = LocalBackend::new(tokenizer, template, engine, defaults, context_length, options.threads);
+    let most_choices = options.max_sequences + options.max_queue;
+    let backend =
+        LocalBackend::new(tokenizer, template, engine, defaults, context_length, most_choices, options.threads);
     Ok((Arc::new(backend), plan))
 }
 

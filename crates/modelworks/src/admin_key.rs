@@ -27,6 +27,14 @@ pub struct AdminKey {
 pub fn open(data_dir: &Path, bootstrap: Option<String>) -> Result<AdminKey> {
     let path = data_dir.join(FILE);
     if let Some(hash) = read(&path)? {
+        let same = |text| ApiKey::parse(text).is_ok_and(|key| hash.matches(&key));
+        if bootstrap.is_some_and(|text| !same(text)) {
+            tracing::warn!(
+                "${BOOTSTRAP_VARIABLE} is not the admin key of this data folder, which was made at an earlier start and still \
+                 counts; remove {} to set a new one",
+                path.display()
+            );
+        }
         return Ok(AdminKey { hash, fresh: None });
     }
     let (key, is_new) = match bootstrap {

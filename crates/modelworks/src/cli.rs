@@ -25,6 +25,28 @@ pub struct Cli {
     pub command: Command,
 }
 
+const SERVE_HELP: &str = "\
+The first start makes an admin key and shows it once; only its hash is kept, in admin-key.hash of the data folder. For
+containers, the environment variable MODELWORKS_BOOTSTRAP_KEY (32 characters or more) sets the first key instead.
+The first SIGTERM or Ctrl-C lets running requests finish, the second ends at once.";
+
+const PULL_HELP: &str = "\
+Examples:
+  modelworks pull smollm2-135m                         a name that `modelworks list` shows
+  modelworks pull hf:OWNER/REPO                        of several GGUF files the one with about 4 bits a weight
+  modelworks pull hf:OWNER/REPO:FILE.gguf --name NAME  a certain file
+  modelworks pull https://example.org/model.gguf
+  modelworks pull ./model.gguf                         is copied; a folder with config.json and safetensors, too
+
+HF_ENDPOINT and HF_TOKEN are honoured. A pull that was cut goes on where it was when it is run again; files of a model
+that is here already are checked, and damaged ones brought again.";
+
+const RUN_HELP: &str = "\
+Examples:
+  modelworks run smollm2-135m                          chat: Ctrl-C stops an answer, /clear forgets, Ctrl-D leaves
+  modelworks run smollm2-135m \"Why is the sky blue?\"   one answer
+  modelworks run smollm2-135m < prompt.txt             the same, from a file";
+
 /// Where everything lives.
 #[derive(Debug, Clone, Args)]
 pub struct DataDir {
@@ -37,8 +59,10 @@ pub struct DataDir {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve models over HTTP until SIGTERM or Ctrl-C.
+    #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
     /// Fetch a model: a known NAME, hf:OWNER/REPO or hf:OWNER/REPO:FILE, https://…, or a local path.
+    #[command(after_help = PULL_HELP)]
     Pull {
         /// What to fetch.
         reference: String,
@@ -59,6 +83,7 @@ pub enum Command {
         name: String,
     },
     /// Chat with a model in the terminal; with a prompt, answer it and leave.
+    #[command(after_help = RUN_HELP)]
     Run(RunArgs),
 }
 
@@ -96,7 +121,8 @@ pub struct ServeArgs {
     /// Seconds that running requests get after SIGTERM [default: 30].
     #[arg(long, env = "MODELWORKS_GRACE", value_name = "SECONDS")]
     pub grace: Option<u64>,
-    /// TOML file with the same settings, spelt with underscores; flags and environment win over it.
+    /// TOML file with these settings (but --data-dir), spelt with underscores: `model = ["a", "b"]`, `kv_memory = "2G"`.
+    /// Flags and environment win over it.
     #[arg(long, env = "MODELWORKS_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -111,14 +137,19 @@ pub struct RunArgs {
     #[command(flatten)]
     pub engine: EngineArgs,
     /// Most tokens of one answer.
-    #[arg(long, value_name = "N", default_value_t = 1024)]
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_tokens: u32,
     /// 0 takes the most likely token each time [default: the model's own, or 0.5 where it has none].
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = temperature)]
     pub temperature: Option<f32>,
     /// Makes the answer reproducible.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    let value = text.parse().ok().filter(|value| (0.0..=2.0).contains(value));
+    value.ok_or_else(|| "a temperature is a number from 0 to 2".to_owned())
 }
 
 #[cfg(test)]

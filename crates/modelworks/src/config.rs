@@ -36,7 +36,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
-    models: Option<Vec<String>>,
+    model: Option<Vec<String>>,
     threads: Option<usize>,
     context: Option<u64>,
     kv_memory: Option<String>,
@@ -64,7 +64,7 @@ impl Settings {
             context: args.engine.context.or(file.context),
             kv_memory,
         };
-        let models = if args.models.is_empty() { file.models.unwrap_or_default() } else { args.models };
+        let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
             models: if models.is_empty() { vec![DEFAULT_MODEL.to_owned()] } else { models },
@@ -128,14 +128,14 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("modelworks.toml");
-        fs::write(&path, "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'").unwrap();
+        fs::write(&path, "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nmodel = ['a', 'b']").unwrap();
         let args = ServeArgs { config: Some(path), listen: Some(([127, 0, 0, 1], 2).into()), ..ServeArgs::default() };
         let settings = Settings::resolve(args).unwrap();
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.engine.threads, 3);
         assert_eq!(settings.engine.kv_bytes, Some(64 << 20));
         assert_eq!(settings.engine.max_sequences, 32);
-        assert_eq!(settings.models, [DEFAULT_MODEL]);
+        assert_eq!(settings.models, ["a", "b"]);
     }
 
     #[test]
@@ -145,6 +145,7 @@ mod tests {
             ("kv_memory = 'much'", "much"),
             ("threads = 0", "--threads"),
             ("context = 0", "--context"),
+            ("model = 'a'", "model"),
         ] {
             let error = format!("{:#}", config(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");

@@ -44,6 +44,14 @@ fn load(name: &str, path: &Path, options: &local::Options) -> Result<Arc<dyn Bac
     };
     match local::load(path, options, &progress) {
         Ok((backend, plan)) => {
+            if let Some(asked) = options.context_length.filter(|asked| *asked > plan.context_length) {
+                tracing::warn!(
+                    model = name,
+                    asked,
+                    given = plan.context_length,
+                    "the context is shorter than asked for"
+                );
+            }
             tracing::info!(
                 model = name,
                 duration_ms = begun.elapsed().as_millis() as u64,
@@ -56,7 +64,11 @@ fn load(name: &str, path: &Path, options: &local::Options) -> Result<Arc<dyn Bac
         }
         Err(error) => {
             tracing::error!(model = name, %error, "the model cannot be loaded");
-            Err(LoadError("it could not be loaded; the server's log says why".into()))
+            // Numbers of memory are no secret; other reasons may name files.
+            Err(LoadError(match error {
+                local::LoadError::Memory(error) => error.to_string(),
+                _ => "it could not be loaded; the server's log says why".into(),
+            }))
         }
     }
 }

@@ -3,6 +3,7 @@
 mod admin_key;
 mod cli;
 mod config;
+mod explain;
 mod loader;
 mod machine;
 mod model_commands;
@@ -48,7 +49,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[expect(clippy::print_stderr, reason = "the last word of a command that failed")]
 fn report(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+    eprintln!("error: {}", explain::explain(error));
 }
 
 fn start() -> Result<()> {

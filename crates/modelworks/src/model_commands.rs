@@ -11,12 +11,17 @@ use catalog::{Catalog, KNOWN, Name, Reference};
 
 use crate::{progress_bar, size};
 
-/// Fetches a model.
+/// Fetches a model. One that this engine cannot run is removed again: it would only be in the way.
 pub async fn pull(catalog: &Catalog, reference: &str, name: Option<String>) -> Result<Name> {
     let reference: Reference = reference.parse()?;
     let name = name.map(|name| name.parse::<Name>()).transpose()?;
     let label = name.as_ref().map_or_else(|| reference.to_string(), Name::to_string);
     let name = progress_bar::watch(&label, catalog.pull(reference, name)?).await?;
+    let path = catalog.model(name.as_str()).and_then(|entry| entry.path).with_context(|| absent(catalog, &name))?;
+    if let Err(error) = local::summarize(&path) {
+        catalog.remove(&name)?;
+        return Err(error).with_context(|| format!("`{name}` came, but cannot be run, and was removed"));
+    }
     Ok(name)
 }
 
@@ -27,11 +32,10 @@ pub async fn ensure(catalog: &Catalog, name: &str) -> Result<PathBuf> {
     }
     let parsed: Name = name.parse()?;
     if catalog::known(&parsed).is_none() {
-        bail!("there is no model `{name}` on disk, and no known source of that name; `modelworks list` shows both");
+        bail!(absent(catalog, &parsed));
     }
     pull(catalog, name, None).await?;
-    let path = catalog.model(name).and_then(|entry| entry.path);
-    path.with_context(|| format!("`{name}` was pulled, but is not on disk; was it removed meanwhile?"))
+    catalog.model(name).and_then(|entry| entry.path).with_context(|| absent(catalog, &parsed))
 }
 
 /// Lists what is on disk and what has a known source.
@@ -41,7 +45,11 @@ pub fn list(catalog: &Catalog, out: &mut dyn Write) -> Result<()> {
         let source = model.source.as_deref().unwrap_or("-");
         writeln!(out, "{:<28} {:>10}  {source}", model.name, size::show(model.bytes))?;
     }
-    if models.is_empty() {
+    let problems = catalog.problems();
+    for problem in &problems {
+        writeln!(out, "{problem}")?;
+    }
+    if models.is_empty() && problems.is_empty() {
         writeln!(out, "No model is on disk yet.")?;
     }
     let absent = KNOWN.iter().filter(|known| models.iter().all(|model| model.name != known.name));
@@ -54,7 +62,7 @@ pub fn list(catalog: &Catalog, out: &mut dyn Write) -> Result<()> {
 /// Shows what is known of a model on disk.
 pub fn show(catalog: &Catalog, name: &str, out: &mut dyn Write) -> Result<()> {
     let name: Name = name.parse()?;
-    let entry = catalog.model(name.as_str()).with_context(|| not_on_disk(&name))?;
+    let entry = catalog.model(name.as_str()).with_context(|| absent(catalog, &name))?;
     let path = entry.path.as_deref().unwrap_or(Path::new("-"));
     let summary = local::summarize(path)?;
     let description = &summary.description;
@@ -82,11 +90,14 @@ pub fn show(catalog: &Catalog, name: &str, out: &mut dyn Write) -> Result<()> {
 /// Removes a model from disk.
 pub fn remove(catalog: &Arc<Catalog>, name: &str) -> Result<()> {
     let name: Name = name.parse()?;
-    catalog.model(name.as_str()).with_context(|| not_on_disk(&name))?;
+    catalog.model(name.as_str()).with_context(|| absent(catalog, &name))?;
     catalog.remove(&name)?;
     Ok(())
 }
 
-fn not_on_disk(name: &Name) -> String {
-    format!("there is no model `{name}` on disk; `modelworks list` shows what there is")
+/// Why there is no model of this name: it is damaged, or there is none.
+fn absent(catalog: &Catalog, name: &Name) -> String {
+    let quoted = format!("`{name}`");
+    let problem = catalog.problems().into_iter().find(|problem| problem.contains(&quoted));
+    problem.unwrap_or_else(|| format!("there is no model {quoted} on disk; `modelworks list` shows what there is"))
 }

@@ -9,8 +9,12 @@ use std::{
 use anyhow::{Context, Result, bail};
 use futures::StreamExt;
 use inference::{Backend, ChatInput, Event, Input, Message, Request, Role};
+use rustyline::{DefaultEditor, error::ReadlineError};
 
-use crate::cli::RunArgs;
+use crate::{cli::RunArgs, explain::explain};
+
+/// What a conversation begins with.
+const KEYS: &str = "Ctrl-C stops an answer, /clear forgets the conversation, Ctrl-D or /bye leaves.\n";
 
 /// The temperature where neither the person nor the model's authors name one: at 1, which is neutral, small models ramble.
 const CALM: f32 = 0.5;
@@ -20,12 +24,16 @@ pub async fn run(mut args: RunArgs, path: PathBuf, options: local::Options) -> R
     let prompt = match args.prompt.clone() {
         Some(prompt) => Some(prompt),
         None if std::io::stdin().is_terminal() => None,
+        // Input that is not a terminal is the prompt.
         None => {
             let mut piped = String::new();
             std::io::stdin().read_to_string(&mut piped).context("reading the prompt from standard input")?;
             Some(piped)
         }
     };
+    if prompt.as_ref().is_some_and(|prompt| prompt.trim().is_empty()) {
+        bail!("the prompt is empty; give one, or start without to chat: modelworks run {}", args.name);
+    }
     let load = move || {
         let authors_say_nothing = *local::summarize(&path)?.description.defaults == Default::default();
         local::load(&path, &options, &|_, _| {}).map(|(backend, _)| (backend, authors_say_nothing))
@@ -54,14 +62,22 @@ async fn converse(backend: &Arc<dyn Backend>, args: &RunArgs) -> Result<()> {
     if !backend.capabilities().chat {
         bail!("{} has no chat template; give a prompt to complete: modelworks run {} \"…\"", args.name, args.name);
     }
-    say("Ctrl-C stops an answer, /clear forgets the conversation, Ctrl-D leaves.\n")?;
+    say(KEYS)?;
+    let mut editor = DefaultEditor::new().context("reading from the terminal")?;
     let mut messages = Vec::new();
-    while let Some(line) = read_line().await? {
+    loop {
+        let line;
+        (editor, line) = read_line(editor).await?;
+        let Some(line) = line else { break };
         match line.trim() {
             "" => continue,
             "/bye" | "/exit" => break,
             "/clear" => {
                 messages.clear();
+                continue;
+            }
+            command if command.starts_with('/') && !command.contains(char::is_whitespace) => {
+                say(KEYS)?;
                 continue;
             }
             _ => messages.push(user(line.trim_end().to_owned())),
@@ -70,11 +86,11 @@ async fn converse(backend: &Arc<dyn Backend>, args: &RunArgs) -> Result<()> {
             Ok(answered) => messages.push(Message { role: Role::Assistant, content: answered.text, name: None }),
             Err(error) => {
                 messages.pop();
-                say(&format!("{error:#}\n"))?;
+                say(&format!("{}\n", explain(&error)))?;
             }
         }
     }
-    say("\n")
+    Ok(())
 }
 
 fn user(content: String) -> Message {
@@ -126,13 +142,22 @@ pub fn say(text: &str) -> Result<()> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to standard output")
 }
 
-/// The next line that the person types; `None` at the end of input.
-async fn read_line() -> Result<Option<String>> {
-    say("> ")?;
-    tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        let bytes = std::io::stdin().read_line(&mut line).context("reading from the terminal")?;
-        Ok((bytes > 0).then_some(line))
-    })
-    .await?
+/// The next line that the person types, with the arrow keys to edit it and to look back; `None` at the end of input.
+/// Ctrl-C drops what was typed.
+async fn read_line(mut editor: DefaultEditor) -> Result<(DefaultEditor, Option<String>)> {
+    let read = tokio::task::spawn_blocking(move || {
+        loop {
+            match editor.readline("> ") {
+                Ok(line) => {
+                    // Only a history that was given a bound of zero refuses.
+                    let _kept = editor.add_history_entry(&line);
+                    return Ok((editor, Some(line)));
+                }
+                Err(ReadlineError::Interrupted) => continue,
+                Err(ReadlineError::Eof) => return Ok((editor, None)),
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    read.await?.context("reading from the terminal")
 }

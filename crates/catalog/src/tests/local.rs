@@ -29,6 +29,30 @@ async fn a_local_file_is_copied_and_no_longer_depends_on_the_original() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_stays_until_the_next_pull_brings_it_again() {
+    let folder = folder();
+    let (original, data) = (folder.path().join("model.gguf"), folder.path().join("data"));
+    let bytes = gguf(5000, 1);
+    fs::write(&original, &bytes).unwrap();
+    let original = original.to_str().unwrap();
+    pull(&open(&data, NO_HUB), original).await.unwrap();
+    let blob = data.join("blobs").join(&listing(&data, "blobs")[0]);
+    let mut flipped = bytes.clone();
+    flipped[4000] ^= 1;
+    for damaged in [&flipped[..], &bytes[..1000]] {
+        fs::write(&blob, damaged).unwrap();
+        // Opening collects what nobody needs; to look is to change nothing.
+        let catalog = open(&data, NO_HUB);
+        assert_eq!(fs::read(&blob).unwrap(), damaged);
+        let is_short = damaged.len() < bytes.len();
+        assert_eq!(catalog.model("model").is_none(), is_short);
+        assert_eq!(catalog.problems().iter().any(|problem| problem.contains("`model` is damaged")), is_short);
+        pull(&catalog, original).await.unwrap();
+        assert!(content(&catalog, "model") == bytes);
+    }
+}
+
+#[tokio::test]
 async fn a_local_folder_is_taken_by_the_files_that_make_a_model() {
     let folder = folder();
     let original = folder.path().join("My-Model");
