@@ -8,7 +8,7 @@ pub(crate) fn blocks_for(positions: usize) -> usize {
     positions.div_ceil(BLOCK_LEN)
 }
 
-/// All KV blocks, each either free or held by exactly one sequence.
+/// All KV blocks, each either free or held: by one sequence, or by the prefix tree.
 #[derive(Debug)]
 pub(crate) struct BlockPool {
     /// Free block ids; the last is taken next, so that recently used memory is used again.

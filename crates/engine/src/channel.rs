@@ -26,6 +26,8 @@ pub(crate) fn channel(inbox: Arc<Inbox>) -> (Sender, Tokens) {
 #[derive(Debug, Default)]
 struct Queue {
     outputs: VecDeque<Output>,
+    /// Tokens of the prompt that were found in the cache.
+    cached_tokens: usize,
     /// Outputs taken so far: tells a slow reader from one that is gone to sleep.
     taken: u64,
     /// The end was pushed.
@@ -69,6 +71,11 @@ impl Sender {
         let free = CAPACITY.saturating_sub(queue.outputs.len());
         queue.awaited = free < needed;
         Room { free, taken: queue.taken }
+    }
+
+    /// Says how many tokens of the prompt were found in the cache. Takes no room.
+    pub fn set_cached_tokens(&self, tokens: usize) {
+        lock(&self.queue).cached_tokens = tokens;
     }
 
     /// Queues an output, for which there must be room.
@@ -119,6 +126,12 @@ impl Tokens {
     /// The next output; `None` after [`Output::Finished`].
     pub async fn next(&mut self) -> Option<Output> {
         std::future::poll_fn(|context| self.poll_output(context)).await
+    }
+
+    /// Tokens of the prompt that were not computed, because their KV blocks were kept from other sequences or shared with
+    /// them. Known by the first output; 0 before. What is found again after a preemption does not count.
+    pub fn cached_tokens(&self) -> usize {
+        lock(&self.queue).cached_tokens
     }
 
     /// The next output, waited for on this thread; `None` after [`Output::Finished`].

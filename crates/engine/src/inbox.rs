@@ -16,8 +16,10 @@ pub struct Snapshot {
     pub running: usize,
     /// Sequences that wait for a place or for blocks, preempted ones included.
     pub waiting: usize,
-    /// KV blocks that sequences hold.
+    /// KV blocks that sequences hold; one that several share counts once.
     pub kv_blocks_used: usize,
+    /// KV blocks that no sequence holds and that are kept for those who begin with the same tokens. They are as good as free.
+    pub kv_blocks_cached: usize,
     /// KV blocks in all.
     pub kv_blocks_total: usize,
     /// Steps run since the start.
@@ -165,7 +167,7 @@ impl Inbox {
             let mut state = self.lock();
             state.ended = true;
             state.live = 0;
-            state.snapshot = Snapshot { running: 0, kv_blocks_used: 0, ..state.snapshot };
+            state.snapshot = Snapshot { running: 0, kv_blocks_used: 0, kv_blocks_cached: 0, ..state.snapshot };
             std::mem::take(&mut state.arrivals)
         };
         self.idle.notify_all();

@@ -6,11 +6,12 @@
 //!
 //! What the engine promises:
 //!
-//! - A sequence's tokens depend on its request alone: not on what else is in the batch, on chunk borders, on preemption or
-//!   on the reader's pace. (This rests on [`models::Runner::forward`], whose rows do not depend on the batch.)
+//! - A sequence's tokens depend on its request alone: not on what else is in the batch, on chunk borders, on preemption, on
+//!   what the prefix tree has of it or on the reader's pace. (This rests on [`models::Runner::forward`], whose rows do not depend on the batch.)
 //! - It never waits for a reader, and every queue is bounded.
 //! - A reader that goes away frees its sequence before the next step.
-//! - An accepted sequence ends in exactly one [`Output::Finished`], and by then its KV blocks are free.
+//! - An accepted sequence ends in exactly one [`Output::Finished`], and by then it holds no KV block.
+//! - Sequences share the KV blocks of a common beginning if they have the same salt, and only then.
 //!
 //! What it refuses to know: text, chat, HTTP, tenants (a salt stands for one), prices and clocks of the wall.
 
@@ -23,6 +24,7 @@ mod inbox;
 mod logprobs;
 mod output;
 mod penalties;
+mod prefix_tree;
 mod random;
 mod request;
 mod sampler;

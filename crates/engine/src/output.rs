@@ -7,7 +7,7 @@ pub enum Output {
     Prompt(Token),
     /// A generated token.
     Token(Token),
-    /// The sequence has ended and its KV blocks are free. Nothing follows.
+    /// The sequence has ended and holds no KV block. Nothing follows.
     Finished(Finish),
 }
 

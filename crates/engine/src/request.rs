@@ -16,9 +16,10 @@ pub struct SequenceRequest {
     pub end_tokens: Vec<u32>,
     /// `Some(k)`: report the log-probability of every chosen token and of the `k` most likely ones.
     pub logprobs: Option<usize>,
-    /// Report every token of the prompt first, with its log-probability and as many alternatives as `logprobs` says.
+    /// Report every token of the prompt first, with its log-probability and as many alternatives as `logprobs` says. Then
+    /// all of the prompt is computed.
     pub prompt_logprobs: bool,
-    /// Who asks, as far as fairness is concerned: salts that were served least go first.
+    /// Who asks, as far as the engine is concerned: salts that were served least go first, and no two share KV blocks.
     pub salt: u64,
     /// Limits what may be generated.
     pub constraint: Option<Box<dyn Constraint>>,

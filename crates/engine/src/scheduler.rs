@@ -1,4 +1,5 @@
-//! Which rows run in the next step, and which KV blocks they use. Plain data: ids and lengths, no tokens, no tensors.
+//! Which rows run in the next step, and which KV blocks they use. Plain data, no tensors; tokens are looked at only to
+//! share blocks.
 //!
 //! - Every running sequence that wants one row (decode) gets it. Prompts get chunks of what the step has left, at most half
 //!   of it while anything decodes, so that a long prompt stalls nobody.
@@ -7,14 +8,16 @@
 //!   Serving Large Language Models"), so nobody saves up.
 //! - A waiting sequence is admitted when there is a place and blocks for all that it has to compute, and one spare block
 //!   for every running sequence, so that admission does not lead straight to preemption. When the first in turn cannot be
-//!   admitted, nobody overtakes it.
+//!   admitted, nobody overtakes it. What the [prefix tree](crate::prefix_tree) has of it is not computed, and counts for
+//!   nothing in its salt's turn.
 //! - A decode row that finds no block takes those of the newest running sequence, which waits again and is computed anew.
 //!   The oldest is never robbed, so it always gets on; that and the bound on one sequence's length make livelock impossible.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    blocks::{BLOCK_LEN, BlockPool, blocks_for},
+    blocks::{BLOCK_LEN, blocks_for},
+    prefix_tree::PrefixTree,
     turns::Turns,
 };
 
@@ -52,7 +55,8 @@ struct Entry {
     tokens: usize,
     /// Tokens whose keys and values are in its blocks.
     computed: usize,
-    /// Its blocks in order of position. A sequence runs when it has any, and waits otherwise.
+    /// Its blocks in order of position. A sequence runs when it has any, and waits otherwise. Those that are computed to
+    /// their end are nodes of the tree, the others are private.
     blocks: Vec<u32>,
     readiness: Readiness,
 }
@@ -82,7 +86,7 @@ impl Entry {
 /// All live sequences, their blocks and their turns.
 #[derive(Debug)]
 pub(crate) struct Scheduler {
-    pool: BlockPool,
+    tree: PrefixTree,
     entries: BTreeMap<SequenceId, Entry>,
     turns: Turns,
     max_sequences: usize,
@@ -95,7 +99,7 @@ impl Scheduler {
     /// No sequences, all of `blocks` free.
     pub fn new(blocks: usize, max_sequences: usize, step_rows: usize) -> Self {
         Self {
-            pool: BlockPool::new(blocks),
+            tree: PrefixTree::new(blocks),
             entries: BTreeMap::new(),
             turns: Turns::default(),
             max_sequences: max_sequences.max(1),
@@ -128,12 +132,15 @@ impl Scheduler {
     }
 
     /// The rows of the next step, in order. Each sequence of it has the blocks that its rows need.
-    pub fn schedule(&mut self) -> Vec<Planned> {
+    ///
+    /// `reusable` gives the tokens of a waiting sequence, as far as blocks that others computed will do for them. A sequence
+    /// that is planned for the first time begins behind what was found.
+    pub fn schedule<'a>(&mut self, reusable: impl Fn(SequenceId) -> &'a [u32]) -> Vec<Planned> {
         let mut plan = Vec::new();
         self.schedule_decodes(&mut plan);
         let left = self.step_rows.saturating_sub(plan.len());
         let budget = if plan.is_empty() { left } else { left.min(self.step_rows / 2).max(1) };
-        self.schedule_chunks(budget, &mut plan);
+        self.schedule_chunks(budget, &mut plan, reusable);
         plan
     }
 
@@ -158,7 +165,7 @@ impl Scheduler {
             if entry.computed < entry.blocks.len() * BLOCK_LEN {
                 return true;
             }
-            if let Some(block) = self.pool.take() {
+            if let Some(block) = self.tree.take() {
                 entry.blocks.push(block);
                 return true;
             }
@@ -172,7 +179,12 @@ impl Scheduler {
     }
 
     /// Fills `budget` rows with chunks of prompts, running ones and those that can be admitted.
-    fn schedule_chunks(&mut self, mut budget: usize, plan: &mut Vec<Planned>) {
+    fn schedule_chunks<'a>(
+        &mut self,
+        mut budget: usize,
+        plan: &mut Vec<Planned>,
+        reusable: impl Fn(SequenceId) -> &'a [u32],
+    ) {
         // Candidates of each salt, newest first, so that the next in turn is popped.
         let mut queues = BTreeMap::<u64, Vec<SequenceId>>::new();
         for (&id, entry) in self.entries.iter().rev() {
@@ -189,7 +201,7 @@ impl Scheduler {
                 queue.pop();
             }
             if !self.entries[&id].is_running() {
-                admitting = admitting && self.admit(id);
+                admitting = admitting && self.admit(id, reusable(id));
                 if !admitting {
                     continue; // those that run already may still use the step
                 }
@@ -202,13 +214,17 @@ impl Scheduler {
         }
     }
 
-    /// Gives a waiting sequence its place and the blocks of all its tokens; `false` when there are too few of either.
-    fn admit(&mut self, id: SequenceId) -> bool {
-        let needed = blocks_for(self.entries[&id].tokens);
+    /// Gives a waiting sequence its place and the blocks of all its tokens, shared ones for the beginning of `reusable`;
+    /// `false` when there are too few of either.
+    fn admit(&mut self, id: SequenceId, reusable: &[u32]) -> bool {
+        let entry = &self.entries[&id];
+        // The last token is always computed: somebody wants its logits.
+        let shared = self.tree.find(entry.salt, &reusable[..reusable.len().saturating_sub(1)]);
+        let needed = blocks_for(entry.tokens) - shared.len();
         loop {
             // Alone, a sequence always fits. Beside others it leaves them (and itself) a block to grow into.
             let spare = if self.running == 0 { 0 } else { self.running + 1 };
-            if self.running < self.max_sequences && self.pool.free() >= needed + spare {
+            if self.running < self.max_sequences && self.tree.available_beside(&shared) >= needed + spare {
                 break;
             }
             let yielding =
@@ -216,14 +232,17 @@ impl Scheduler {
             let Some((&victim, _)) = yielding else { return false };
             self.preempt(victim);
         }
+        self.tree.hold(&shared);
         let entry = self.entries.get_mut(&id).expect("only live sequences are scheduled");
-        entry.blocks.extend((0..needed).map_while(|_| self.pool.take()));
-        debug_assert_eq!(entry.blocks.len(), needed);
+        entry.computed = shared.len() * BLOCK_LEN;
+        entry.blocks = shared;
+        entry.blocks.extend((0..needed).map_while(|_| self.tree.take()));
+        debug_assert_eq!(entry.blocks.len(), blocks_for(entry.tokens));
         self.running += 1;
         true
     }
 
-    /// Takes a sequence's blocks: it waits, and all its tokens are computed again.
+    /// Takes a sequence's blocks: it waits, and what the tree does not keep is computed again.
     fn preempt(&mut self, id: SequenceId) {
         self.release(id);
         self.preemptions += 1;
@@ -234,17 +253,23 @@ impl Scheduler {
         if entry.is_running() {
             self.running -= 1;
         }
-        for block in entry.blocks.drain(..) {
-            self.pool.give_back(block);
-        }
+        self.tree.let_go(&entry.blocks);
+        entry.blocks.clear();
         entry.computed = 0;
     }
 
-    /// The planned rows ran; `chosen`: one more token was generated.
-    pub fn commit(&mut self, planned: &Planned, chosen: bool) {
+    /// The planned rows ran; `tokens` are all that the sequence has now. Blocks that are computed to their end are shared
+    /// from now on.
+    pub fn commit(&mut self, planned: &Planned, tokens: &[u32]) {
         let Some(entry) = self.entries.get_mut(&planned.id) else { return };
+        let shared = entry.computed / BLOCK_LEN;
         entry.computed += planned.rows;
-        entry.tokens += usize::from(chosen);
+        entry.tokens = tokens.len();
+        let (full, _rest) = tokens[..entry.computed].as_chunks();
+        for (at, &tokens) in full.iter().enumerate().skip(shared) {
+            let before = at.checked_sub(1).map(|before| entry.blocks[before]);
+            entry.blocks[at] = self.tree.share(entry.salt, before, tokens, entry.blocks[at]);
+        }
     }
 
     /// The sequence's blocks in order of position; empty when it waits.
@@ -257,9 +282,19 @@ impl Scheduler {
         self.running
     }
 
-    /// Blocks held and blocks in all.
-    pub fn blocks_used(&self) -> (usize, usize) {
-        (self.pool.used(), self.pool.total())
+    /// Blocks that sequences hold.
+    pub fn blocks_used(&self) -> usize {
+        self.tree.used()
+    }
+
+    /// Blocks that nobody holds and that may be shared again.
+    pub fn blocks_cached(&self) -> usize {
+        self.tree.cached()
+    }
+
+    /// Blocks in all.
+    pub fn blocks_total(&self) -> usize {
+        self.tree.total()
     }
 
     /// Times that a sequence lost its blocks.
@@ -267,11 +302,10 @@ impl Scheduler {
         self.preemptions
     }
 
-    /// Whether the block accounting agrees with the sequences: each block is free or in exactly one table.
+    /// Whether the block accounting agrees with the sequences.
     pub fn is_consistent(&self) -> bool {
-        let held: usize = self.entries.values().map(|entry| entry.blocks.len()).sum();
         let running = self.entries.values().filter(|entry| entry.is_running()).count();
-        held == self.pool.used() && running == self.running
+        running == self.running && self.tree.agrees_with(self.entries.values().map(|entry| &entry.blocks[..]))
     }
 }
 

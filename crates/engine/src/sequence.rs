@@ -37,6 +37,8 @@ pub(crate) struct Sequence {
     penalties: Penalties,
     /// Tokens of the prompt that were reported.
     reported: usize,
+    /// It was planned before.
+    started: bool,
     stall: Option<Stall>,
     output: Sender,
 }
@@ -67,15 +69,6 @@ pub(crate) struct Tools {
     allowed: Vec<u64>,
 }
 
-/// What a commit came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Committed {
-    /// A token was generated.
-    pub chosen: bool,
-    /// The sequence has ended.
-    pub finish: Option<Finish>,
-}
-
 impl Sequence {
     /// A sequence that has not run yet; `output` leads to its reader.
     pub fn new(request: SequenceRequest, output: Sender) -> Self {
@@ -92,6 +85,7 @@ impl Sequence {
             salt: request.salt,
             constraint: request.constraint,
             reported: 0,
+            started: false,
             stall: None,
             output,
         }
@@ -102,7 +96,12 @@ impl Sequence {
         &self.tokens
     }
 
-    /// Who asks, as far as fairness is concerned.
+    /// The tokens that need not be computed when their keys and values are there: none while logits of all are wanted.
+    pub fn reusable(&self) -> &[u32] {
+        if self.reports_prompt() { &[] } else { &self.tokens }
+    }
+
+    /// Who asks, as far as fairness and sharing are concerned.
     pub fn salt(&self) -> u64 {
         self.salt
     }
@@ -156,6 +155,14 @@ impl Sequence {
         [since.checked_add(PATIENCE), since.checked_add(timeout)].into_iter().flatten().filter(|&at| at > now).min()
     }
 
+    /// Rows of it run next. The first time, what comes before them was found in the cache.
+    pub fn begin(&mut self, planned: &Planned) {
+        if !self.started {
+            self.started = true;
+            self.output.set_cached_tokens(planned.position);
+        }
+    }
+
     /// The rows whose logits are needed.
     pub fn wanted(&self, planned: &Planned) -> Logits {
         if self.reports_prompt() {
@@ -168,7 +175,7 @@ impl Sequence {
     }
 
     /// Takes the wanted rows' logits, `[wanted rows, vocabulary]`: reports the prompt, chooses the next token, sends what is
-    /// new. May panic where a constraint does; the sequence is then to be thrown away.
+    /// new, and says whether that was the end. May panic where a constraint does; the sequence is then to be thrown away.
     pub fn commit(
         &mut self,
         planned: &Planned,
@@ -176,15 +183,15 @@ impl Sequence {
         vocabulary: usize,
         token_limit: usize,
         tools: &mut Tools,
-    ) -> Result<Committed, BadLogits> {
+    ) -> Result<Option<Finish>, BadLogits> {
         if self.reports_prompt() {
             self.report_prompt(planned, logits, vocabulary, tools)?;
         }
         if planned.position + planned.rows < self.tokens.len() {
-            return Ok(Committed { chosen: false, finish: None });
+            return Ok(None);
         }
         if self.generated() >= self.max_tokens {
-            return Ok(Committed { chosen: false, finish: Some(Finish::MaxTokens) });
+            return Ok(Some(Finish::MaxTokens));
         }
         let token = self.choose(&logits[logits.len() - vocabulary..], tools)?;
         let id = token.id;
@@ -203,7 +210,7 @@ impl Sequence {
         } else {
             None
         };
-        Ok(Committed { chosen: true, finish })
+        Ok(finish)
     }
 
     /// Each row's logits are about the token after it. Rows that were reported before a preemption are passed over.

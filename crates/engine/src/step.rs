@@ -38,7 +38,7 @@ struct Live {
     sequences: BTreeMap<SequenceId, Sequence>,
     scheduler: Scheduler,
     tools: Tools,
-    /// Sequences that have ended, whose blocks are free and whose readers are not told yet.
+    /// Sequences that have ended, whose blocks are let go and whose readers are not told yet.
     ended: Vec<(Sequence, Finish)>,
     config: Config,
     vocabulary: usize,
@@ -150,8 +150,8 @@ fn run<'a>(runner: &'a mut dyn Runner, live: &Live, plan: &[Planned]) -> Result<
         })
         .collect();
     let wanted: usize = segments.iter().map(|segment| wanted_rows(segment.logits, segment.tokens.len())).sum();
-    // The runner promises nothing about its memory after a panic but that it can run again: each step writes what it
-    // reads, and the keys and values of the sequences that failed are never read again.
+    // The runner promises nothing about what a panicking step wrote but that it can run again. That step's rows are never
+    // committed, so the blocks that it wrote to are private still and go with their sequences; shared ones it only read.
     let batch = Batch { segments: &segments };
     let Ok(logits) = guarded(move || runner.forward(&batch)) else {
         tracing::error!(sequences = plan.len(), "a forward pass panicked; its sequences fail");
@@ -204,7 +204,13 @@ impl Live {
         for (id, finish) in ended {
             self.end(id, finish);
         }
-        self.scheduler.schedule()
+        let plan = self.scheduler.schedule(|id| self.sequences[&id].reusable());
+        for planned in &plan {
+            if let Some(sequence) = self.sequences.get_mut(&planned.id) {
+                sequence.begin(planned);
+            }
+        }
+        plan
     }
 
     /// Gives each sequence of the step its logits. What one sequence does cannot hurt another.
@@ -218,9 +224,9 @@ impl Live {
             let committed =
                 guarded(|| sequence.commit(planned, own, self.vocabulary, self.token_limit, &mut self.tools));
             match committed {
-                Ok(Ok(committed)) => {
-                    self.scheduler.commit(planned, committed.chosen);
-                    if let Some(finish) = committed.finish {
+                Ok(Ok(finish)) => {
+                    self.scheduler.commit(planned, sequence.tokens());
+                    if let Some(finish) = finish {
                         self.end(planned.id, finish);
                     }
                 }
@@ -236,7 +242,7 @@ impl Live {
         }
     }
 
-    /// Takes the sequence out and frees its blocks; its reader is told by [`publish`](Self::publish).
+    /// Takes the sequence out and lets go of its blocks; its reader is told by [`publish`](Self::publish).
     fn end(&mut self, id: SequenceId, finish: Finish) {
         if let Some(sequence) = self.sequences.remove(&id) {
             self.scheduler.remove(id);
@@ -244,11 +250,11 @@ impl Live {
         }
     }
 
-    /// Shows the figures, then tells the readers of ended sequences: who sees the end sees its blocks free.
+    /// Shows the figures, then tells the readers of ended sequences: who sees the end sees that it holds no block.
     fn publish(&mut self) {
         debug_assert!(self.scheduler.is_consistent(), "the block accounting disagrees with the sequences");
         debug_assert!(
-            !self.sequences.is_empty() || self.scheduler.blocks_used().0 == 0,
+            !self.sequences.is_empty() || self.scheduler.blocks_used() == 0,
             "KV blocks are held although no sequence is left"
         );
         self.publish_figures(self.ended.len());
@@ -261,12 +267,12 @@ impl Live {
     }
 
     fn publish_figures(&self, ended: usize) {
-        let (kv_blocks_used, kv_blocks_total) = self.scheduler.blocks_used();
         let snapshot = Snapshot {
             running: self.scheduler.running(),
             waiting: 0, // counted by the inbox, which knows the submitted ones too
-            kv_blocks_used,
-            kv_blocks_total,
+            kv_blocks_used: self.scheduler.blocks_used(),
+            kv_blocks_cached: self.scheduler.blocks_cached(),
+            kv_blocks_total: self.scheduler.blocks_total(),
             steps: self.steps,
             preemptions: self.earlier_preemptions + self.scheduler.preemptions(),
             step_rows: self.step_rows,

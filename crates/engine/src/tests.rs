@@ -5,6 +5,7 @@ mod determinism;
 mod isolation;
 mod lifecycle;
 mod limits;
+mod prefixes;
 mod readers;
 
 use std::{

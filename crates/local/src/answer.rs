@@ -13,20 +13,48 @@ use inference::{Event, EventStream, Usage};
 
 use crate::choice::{Choice, Next};
 
-/// Merges `choices` as their tokens come. Dropping the stream drops every choice, which cancels its sequence.
-///
-/// `completion_tokens` is the counter that the choices share.
-pub(crate) fn events(choices: Vec<Choice>, prompt_tokens: u64, completion_tokens: Arc<AtomicU64>) -> EventStream {
+/// Tokens of one request, counted by its choices as they come.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    prompt: u64,
+    cached: AtomicU64,
+    completion: AtomicU64,
+}
+
+impl Counts {
+    /// Nothing but the prompt's tokens.
+    pub fn new(prompt: u64) -> Self {
+        Self { prompt, cached: AtomicU64::new(0), completion: AtomicU64::new(0) }
+    }
+
+    /// So many of the prompt's tokens came from the prefix cache. Said by the first choice alone: the others find what
+    /// the first one computed, and the prompt counts once.
+    pub fn set_cached(&self, tokens: usize) {
+        self.cached.store(tokens as u64, Ordering::Relaxed);
+    }
+
+    /// The engine committed one more token, of whichever choice.
+    pub fn add_completion(&self) {
+        self.completion.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn usage(&self) -> Usage {
+        Usage {
+            prompt_tokens: self.prompt,
+            cached_tokens: self.cached.load(Ordering::Relaxed),
+            completion_tokens: self.completion.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Merges `choices`, which share `counts`, as their tokens come. Dropping the stream drops every choice, which cancels its
+/// sequence.
+pub(crate) fn events(choices: Vec<Choice>, counts: Arc<Counts>) -> EventStream {
     let running: FuturesUnordered<_> = choices.into_iter().map(next_of).collect();
     stream::unfold(Some(running), move |state| {
-        let completion_tokens = Arc::clone(&completion_tokens);
+        let counts = Arc::clone(&counts);
         async move {
             let mut running = state?;
-            let usage = || Usage {
-                prompt_tokens,
-                cached_tokens: 0,
-                completion_tokens: completion_tokens.load(Ordering::Relaxed),
-            };
             loop {
                 match running.next().await {
                     Some((choice, Next::Event(event))) => {
@@ -34,8 +62,10 @@ pub(crate) fn events(choices: Vec<Choice>, prompt_tokens: u64, completion_tokens
                         return Some((event, Some(running)));
                     }
                     Some((_, Next::End)) => {}
-                    Some((_, Next::Failed(error))) => return Some((Event::Failed { error, usage: usage() }, None)),
-                    None => return Some((Event::Done(usage()), None)),
+                    Some((_, Next::Failed(error))) => {
+                        return Some((Event::Failed { error, usage: counts.usage() }, None));
+                    }
+                    None => return Some((Event::Done(counts.usage()), None)),
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! [`inference::Backend`] over one loaded model.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::Arc;
 
 use chat::Template;
 use engine::{Engine, SequenceRequest, SubmitError};
@@ -11,7 +11,7 @@ use text::{Special, Tokenizer};
 use tokio::sync::Semaphore;
 
 use crate::{
-    answer,
+    answer::{self, Counts},
     choice::{Choice, Rules},
     prompt,
 };
@@ -187,7 +187,7 @@ impl Prepared for PreparedRequest {
             echo,
         };
         let sampling = resolve(&self.request.sampling, &self.shared.defaults)?;
-        let completion_tokens = Arc::new(AtomicU64::new(0));
+        let counts = Arc::new(Counts::new(self.prompt.len() as u64));
         let choices = (0..self.request.choices)
             .map(|index| {
                 let sampling =
@@ -204,7 +204,7 @@ impl Prepared for PreparedRequest {
                     constraint: None,
                 })?;
                 let tokenizer = Arc::clone(&self.shared.tokenizer);
-                Ok(Choice::new(index, tokens, tokenizer, rules.clone(), Arc::clone(&completion_tokens)))
+                Ok(Choice::new(index, tokens, tokenizer, rules.clone(), Arc::clone(&counts)))
             })
             .collect::<Result<Vec<_>, SubmitError>>()
             .map_err(|error| match error {
@@ -221,7 +221,7 @@ impl Prepared for PreparedRequest {
                 },
                 SubmitError::Stopped => Error::ShuttingDown,
             })?;
-        Ok(answer::events(choices, self.prompt.len() as u64, completion_tokens))
+        Ok(answer::events(choices, counts))
     }
 }
 

@@ -1,16 +1,12 @@
 //! One choice of an answer: tokens from the engine become text, up to a stop.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use engine::{Finish, Output, Token, Tokens};
 use inference::{Error, Event, FinishReason, TokenLogprob};
 use text::{Detokenizer, StopStrings, Tokenizer};
+
+use crate::answer::Counts;
 
 /// What the text stage must know of the request.
 #[derive(Debug, Clone)]
@@ -38,8 +34,8 @@ pub(crate) struct Choice {
     stops: StopStrings,
     rules: Rules,
     generated: usize,
-    /// Tokens over all choices of the request, for its usage.
-    request_tokens: Arc<AtomicU64>,
+    /// Shared by all choices of the request, for its usage.
+    counts: Arc<Counts>,
     /// Events that are ready but were not taken yet.
     ready: VecDeque<Event>,
 }
@@ -55,14 +51,8 @@ pub(crate) enum Next {
 }
 
 impl Choice {
-    /// `request_tokens` counts what the engine commits, up to and including the token that completes a stop.
-    pub fn new(
-        index: u32,
-        tokens: Tokens,
-        tokenizer: Arc<Tokenizer>,
-        rules: Rules,
-        request_tokens: Arc<AtomicU64>,
-    ) -> Self {
+    /// `counts` gets what the engine commits, up to and including the token that completes a stop.
+    pub fn new(index: u32, tokens: Tokens, tokenizer: Arc<Tokenizer>, rules: Rules, counts: Arc<Counts>) -> Self {
         let mut ready = VecDeque::new();
         if let Some(prompt) = &rules.echo {
             ready.push_back(Event::Text { choice: index, text: prompt.clone(), logprobs: Vec::new() });
@@ -76,7 +66,7 @@ impl Choice {
             tokenizer,
             rules,
             generated: 0,
-            request_tokens,
+            counts,
             ready,
         }
     }
@@ -88,7 +78,11 @@ impl Choice {
                 return Next::Event(event);
             }
             let Some(tokens) = &mut self.tokens else { return Next::End };
-            match tokens.next().await {
+            let output = tokens.next().await;
+            if self.index == 0 {
+                self.counts.set_cached(tokens.cached_tokens());
+            }
+            match output {
                 Some(Output::Prompt(token)) => self.prompt_token(&token),
                 Some(Output::Token(token)) => self.token(&token),
                 Some(Output::Finished(finish)) => {
@@ -113,7 +107,7 @@ impl Choice {
 
     fn token(&mut self, token: &Token) {
         self.generated += 1;
-        self.request_tokens.fetch_add(1, Ordering::Relaxed);
+        self.counts.add_completion();
         let ends = self.generated >= self.rules.min_tokens;
         if ends && self.rules.end_tokens.contains(&token.id) {
             return; // the engine says Finished next; the token itself is counted, not shown

@@ -10,18 +10,28 @@ const ALL: Readiness = Readiness::Rows(usize::MAX);
 #[derive(Debug)]
 struct Twin {
     salt: u64,
-    tokens: usize,
+    tokens: Vec<u32>,
     /// Tokens that it will have at its end.
     last: usize,
     computed: usize,
     readiness: Readiness,
+    /// It may take blocks that others computed.
+    reuses: bool,
     has_run: bool,
+}
+
+impl Twin {
+    fn wants(&self) -> usize {
+        self.tokens.len() - self.computed
+    }
 }
 
 /// A scheduler, and a naive record of what it must have done.
 struct Check {
     scheduler: Scheduler,
     twins: BTreeMap<SequenceId, Twin>,
+    /// What each block holds: the salt and all tokens up to its last position that was written.
+    contents: Vec<(u64, Vec<u32>)>,
     next: u64,
     blocks: usize,
     step_rows: usize,
@@ -30,15 +40,29 @@ struct Check {
 
 impl Check {
     fn new(blocks: usize, max_sequences: usize, step_rows: usize) -> Self {
-        let scheduler = Scheduler::new(blocks, max_sequences, step_rows);
-        Self { scheduler, twins: BTreeMap::new(), next: 0, blocks, step_rows, max_sequences }
+        Self {
+            scheduler: Scheduler::new(blocks, max_sequences, step_rows),
+            twins: BTreeMap::new(),
+            contents: vec![(0, Vec::new()); blocks],
+            next: 0,
+            blocks,
+            step_rows,
+            max_sequences,
+        }
     }
 
+    /// A sequence whose prompt is nobody else's.
     fn add(&mut self, salt: u64, prompt: usize, output: usize) -> SequenceId {
+        let own = 100 + self.next as u32;
+        self.add_tokens(salt, vec![own; prompt], output, true)
+    }
+
+    fn add_tokens(&mut self, salt: u64, tokens: Vec<u32>, output: usize, reuses: bool) -> SequenceId {
         let id = SequenceId(self.next);
         self.next += 1;
-        self.scheduler.add(id, salt, prompt);
-        let twin = Twin { salt, tokens: prompt, last: prompt + output, computed: 0, readiness: ALL, has_run: false };
+        self.scheduler.add(id, salt, tokens.len());
+        let last = tokens.len() + output;
+        let twin = Twin { salt, tokens, last, computed: 0, readiness: ALL, reuses, has_run: false };
         self.twins.insert(id, twin);
         id
     }
@@ -53,22 +77,48 @@ impl Check {
         self.twins.get_mut(&id).expect("a live sequence").readiness = readiness;
     }
 
-    /// One step; the plan, after everything that must hold of it was checked.
-    fn step(&mut self) -> Vec<Planned> {
-        let plan = self.scheduler.schedule();
-        let mut held = BTreeSet::new();
-        let mut running = 0;
-        for (&id, twin) in &mut self.twins {
-            let blocks = self.scheduler.blocks(id);
-            running += usize::from(!blocks.is_empty());
-            for &block in blocks {
-                assert!((block as usize) < self.blocks && held.insert(block), "block {block} is held twice");
-            }
-            if blocks.is_empty() {
+    fn schedule(&mut self) -> Vec<Planned> {
+        let preemptions = self.scheduler.preemptions();
+        let twins = &self.twins;
+        let plan = self.scheduler.schedule(|id| if twins[&id].reuses { &twins[&id].tokens } else { &[] });
+        for (id, twin) in &mut self.twins {
+            if self.scheduler.blocks(*id).is_empty() {
                 twin.computed = 0; // waits, or was preempted
             }
         }
-        assert_eq!(self.scheduler.blocks_used(), (held.len(), self.blocks));
+        for planned in &plan {
+            let twin = self.twins.get_mut(&planned.id).expect("planned sequences are live");
+            if planned.position != twin.computed {
+                let admitted = twin.computed == 0 || self.scheduler.preemptions() > preemptions;
+                assert!(admitted && (twin.reuses || planned.position == 0), "{planned:?} {twin:?}");
+                assert_eq!(planned.position % BLOCK_LEN, 0, "only whole blocks are shared");
+                twin.computed = planned.position;
+            }
+        }
+        plan
+    }
+
+    /// One step; the plan, after everything that must hold of it was checked.
+    fn step(&mut self) -> Vec<Planned> {
+        let plan = self.schedule();
+        let mut holders = BTreeMap::<u32, usize>::new();
+        let mut running = 0;
+        for (&id, twin) in &self.twins {
+            let blocks = self.scheduler.blocks(id);
+            running += usize::from(!blocks.is_empty());
+            blocks.iter().for_each(|&block| *holders.entry(block).or_default() += 1);
+            // What it will read is there: its own tokens from the first one on, computed for its salt.
+            let computed = twin.tokens[..twin.computed].chunks(BLOCK_LEN).scan(0, |end, chunk| {
+                *end += chunk.len();
+                Some(&twin.tokens[..*end])
+            });
+            for (&block, tokens) in blocks.iter().zip(computed) {
+                let (salt, content) = &self.contents[block as usize];
+                assert!(*salt == twin.salt && content == tokens, "{id:?} would read another prefix in block {block}");
+            }
+        }
+        assert_eq!(self.scheduler.blocks_used(), holders.len());
+        assert!(holders.len() + self.scheduler.blocks_cached() <= self.blocks);
         assert_eq!(self.scheduler.running(), running);
         assert!(running <= self.max_sequences && self.scheduler.is_consistent());
 
@@ -78,15 +128,15 @@ impl Check {
             assert!(seen.insert(planned.id), "one segment for a sequence");
             let twin = &self.twins[&planned.id];
             assert_eq!(planned.position, twin.computed);
-            assert!((1..=twin.tokens - twin.computed).contains(&planned.rows));
+            assert!((1..=twin.wants()).contains(&planned.rows));
             assert!(matches!(twin.readiness, Readiness::Rows(most) if planned.rows <= most));
             assert!(self.scheduler.blocks(planned.id).len() * BLOCK_LEN >= planned.position + planned.rows);
-            decodes += usize::from(twin.tokens - twin.computed == 1);
+            decodes += usize::from(twin.wants() == 1);
         }
         let rows: usize = plan.iter().map(|planned| planned.rows).sum();
         assert!(rows <= self.step_rows.max(decodes + 1), "{rows} rows, {decodes} of them decode");
         for (id, twin) in &self.twins {
-            let decodes = twin.computed > 0 && twin.tokens - twin.computed == 1 && twin.readiness == ALL;
+            let decodes = twin.computed > 0 && twin.wants() == 1 && twin.readiness == ALL;
             assert!(!decodes || seen.contains(id), "a running sequence was not decoded");
         }
         // First come, first served inside a salt.
@@ -102,11 +152,23 @@ impl Check {
         }
         for planned in &plan {
             let twin = self.twins.get_mut(&planned.id).expect("planned sequences are live");
+            let blocks = self.scheduler.blocks(planned.id);
+            for end in planned.position + 1..=planned.position + planned.rows {
+                let block = blocks[(end - 1) / BLOCK_LEN];
+                assert_eq!(holders[&block], 1, "{planned:?} writes to block {block}, which others read");
+                self.contents[block as usize] = (twin.salt, twin.tokens[..end].to_vec());
+            }
+        }
+        for planned in &plan {
+            let twin = self.twins.get_mut(&planned.id).expect("planned sequences are live");
             twin.has_run = true;
             twin.computed += planned.rows;
-            let chosen = twin.computed == twin.tokens;
-            twin.tokens += usize::from(chosen);
-            self.scheduler.commit(planned, chosen);
+            if twin.wants() == 0 {
+                // Two tokens are all there is, so that sequences which part may meet again.
+                let sum: u32 = twin.tokens.iter().sum();
+                twin.tokens.push(sum / 3 % 2);
+            }
+            self.scheduler.commit(planned, &twin.tokens);
         }
         plan
     }
@@ -114,7 +176,7 @@ impl Check {
     /// Removes the sequences that have all their tokens.
     fn remove_finished(&mut self) -> Vec<SequenceId> {
         let done: Vec<SequenceId> =
-            self.twins.iter().filter(|(_, twin)| twin.tokens >= twin.last).map(|(&id, _)| id).collect();
+            self.twins.iter().filter(|(_, twin)| twin.tokens.len() >= twin.last).map(|(&id, _)| id).collect();
         done.iter().for_each(|&id| self.remove(id));
         done
     }
@@ -122,15 +184,21 @@ impl Check {
 
 #[derive(Debug, Clone)]
 enum Op {
-    Add { salt: u64, prompt: usize, output: usize },
+    Add { salt: u64, prompt: Vec<u32>, output: usize, reuses: bool },
     Remove(usize),
     Ready(usize, Readiness),
     Step,
 }
 
+/// Prompts that often begin alike: zeros, and a one somewhere.
+fn prompt() -> impl Strategy<Value = Vec<u32>> {
+    (1_usize..60, 0_usize..60).prop_map(|(length, one)| (0..length).map(|at| u32::from(at == one)).collect())
+}
+
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        3 => (0_u64..4, 1_usize..60, 1_usize..60).prop_map(|(salt, prompt, output)| Op::Add { salt, prompt, output }),
+        3 => (0_u64..3, prompt(), 1_usize..60, prop::bool::weighted(0.9))
+            .prop_map(|(salt, prompt, output, reuses)| Op::Add { salt, prompt, output, reuses }),
         1 => any::<usize>().prop_map(Op::Remove),
         2 => (any::<usize>(), prop_oneof![
             3 => Just(ALL), 1 => Just(Readiness::Rows(3)), 1 => Just(Readiness::Stalled), 1 => Just(Readiness::Yielding)
@@ -152,7 +220,7 @@ proptest! {
         for op in ops {
             let pick = |twins: &BTreeMap<SequenceId, Twin>, at: usize| twins.keys().nth(at % twins.len().max(1)).copied();
             match op {
-                Op::Add { salt, prompt, output } => { check.add(salt, prompt, output); }
+                Op::Add { salt, prompt, output, reuses } => { check.add_tokens(salt, prompt, output, reuses); }
                 Op::Remove(at) => if let Some(id) = pick(&check.twins, at) { check.remove(id) },
                 Op::Ready(at, readiness) => if let Some(id) = pick(&check.twins, at) { check.set(id, readiness) },
                 Op::Step => { check.step(); check.remove_finished(); }
@@ -169,7 +237,7 @@ proptest! {
             check.remove_finished();
         }
         prop_assert!(check.twins.is_empty(), "{} sequences never finished", check.twins.len());
-        prop_assert_eq!(check.scheduler.blocks_used(), (0, blocks));
+        prop_assert_eq!((check.scheduler.blocks_used(), check.scheduler.blocks_total()), (0, blocks));
     }
 }
 
@@ -184,7 +252,7 @@ fn the_least_served_salt_goes_first() {
     let served_before = check.scheduler.turns.served(1);
     // From now on the two salts get the same, though one has twenty times the work.
     let mut rows = [0, 0];
-    while check.twins.get(&late).is_some_and(|twin| twin.tokens < 301) {
+    while check.twins.get(&late).is_some_and(|twin| twin.tokens.len() < 301) {
         for planned in check.step() {
             rows[(check.twins[&planned.id].salt - 1) as usize] += planned.rows;
         }

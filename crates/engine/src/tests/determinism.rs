@@ -83,9 +83,15 @@ fn sampling() -> impl Strategy<Value = Sampling> {
         })
 }
 
+/// Any tokens, or the beginning of a text that many requests share and a few tokens of their own.
+fn prompt() -> impl Strategy<Value = Vec<u32>> {
+    let own = |tokens| prop::collection::vec(0_u32..97, 1..tokens);
+    prop_oneof![own(70), (0_u32..60, own(10)).prop_map(|(common, own)| (0..common).chain(own).collect())]
+}
+
 fn plan() -> impl Strategy<Value = Plan> {
     (
-        (prop::collection::vec(0_u32..97, 1..70), sampling(), 0_usize..90, 0_usize..20),
+        (prompt(), sampling(), 0_usize..90, 0_usize..20),
         prop::collection::vec(0_u32..97, 0..6),
         (prop::option::of(0_usize..4), any::<bool>(), 0_u64..3, any::<bool>()),
         (prop::option::weighted(0.3, 0_usize..60), prop_oneof![Just(1000_usize), 1_usize..4]),

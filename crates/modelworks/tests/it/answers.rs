@@ -78,6 +78,31 @@ async fn sixty_four_streams_at_once_are_each_what_they_are_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_long_chat_asked_again_is_cached_and_says_the_same() {
+    let server = Server::start(&[]).await;
+    let cached = |usage: &Value| usage["prompt_tokens_details"]["cached_tokens"].as_u64().expect("a count");
+    let body = chat(&format!("{}Which of these is the largest?", "An apple, a house and a mountain. ".repeat(20)));
+    let first = server.ask("/v1/chat/completions", &body).await;
+    assert_eq!(cached(&first["usage"]), 0, "{first}");
+    let again = server.ask("/v1/chat/completions", &body).await;
+    assert_eq!(again["choices"], first["choices"]);
+    // All but the part of a block at its end.
+    let prompt = first["usage"]["prompt_tokens"].as_u64().expect("a count");
+    assert!((prompt - 16..prompt).contains(&cached(&again["usage"])), "{again}");
+
+    let streamed = with(body, json!({"stream": true, "stream_options": {"include_usage": true}, "n": 2}));
+    let answer = server.post("/v1/chat/completions", &streamed).await;
+    assert_eq!(answer.status(), 200);
+    let (chunks, done) = sse(&answer.text().await.expect("a body"));
+    assert!(done, "the stream ends with [DONE]");
+    assert_eq!(
+        chunks.last().expect("usage comes last")["usage"]["prompt_tokens_details"],
+        again["usage"]["prompt_tokens_details"]
+    );
+    server.wait_until_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tokenize_and_detokenize_are_inverse() {
     let server = Server::start(&[]).await;
     for text in ["Hello, world!", "你好，世界 🎉", "<|im_start|>user", " leading and trailing "] {
