@@ -20,6 +20,8 @@ pub enum Event {
         choice: u32,
         /// Why it ended.
         reason: FinishReason,
+        /// The stop string that ended it, where one did; then the reason is [`FinishReason::Stop`].
+        stop: Option<String>,
     },
     /// Every choice has ended; the request is complete.
     Done(Usage),

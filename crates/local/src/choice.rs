@@ -134,13 +134,10 @@ impl Choice {
             Finish::Failed => return Err(Error::Internal),
         };
         let rest = self.answer_text.finish();
-        let scanned = self.stops.push(&rest);
-        let mut text = scanned.text;
-        if !scanned.stopped {
-            text.push_str(&self.stops.finish());
-        }
+        let mut text = self.stops.push(&rest).text;
+        text.push_str(&self.stops.finish());
         self.text(text, Vec::new());
-        self.end(if scanned.stopped { FinishReason::Stop } else { reason });
+        self.end(if self.stops.stopped() { FinishReason::Stop } else { reason });
         Ok(())
     }
 
@@ -152,7 +149,8 @@ impl Choice {
 
     fn end(&mut self, reason: FinishReason) {
         self.tokens = None;
-        self.ready.push_back(Event::Finished { choice: self.index, reason });
+        let stop = self.stops.matched().map(str::to_owned);
+        self.ready.push_back(Event::Finished { choice: self.index, reason, stop });
     }
 
     fn logprob(&self, token: &Token) -> TokenLogprob {

@@ -9,7 +9,8 @@ pub struct StopStrings {
     /// None is empty.
     stops: Vec<String>,
     held: String,
-    stopped: bool,
+    /// Which stop string ended the text.
+    matched: Option<usize>,
 }
 
 /// What [`StopStrings::push`] found.
@@ -25,24 +26,24 @@ impl StopStrings {
     /// Empty strings are left out.
     pub fn new(mut stops: Vec<String>) -> Self {
         stops.retain(|stop| !stop.is_empty());
-        Self { stops, held: String::new(), stopped: false }
+        Self { stops, held: String::new(), matched: None }
     }
 
     /// Takes the next piece of text. Behind a stop there is no more text: further pieces give nothing and `stopped`.
     pub fn push(&mut self, text: &str) -> Scanned {
-        if self.stopped {
+        if self.stopped() {
             return Scanned { text: String::new(), stopped: true };
         }
         if self.stops.is_empty() {
             return Scanned { text: text.to_owned(), stopped: false };
         }
         self.held.push_str(text);
-        let first = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
+        let first = self.first(&self.held);
         // A stop that may yet begin before the one that was found decides, so it is waited for.
         let open = self.stops.iter().filter_map(|stop| open_beginning(&self.held, stop)).min();
         match (first, open) {
-            (Some(at), open) if open.is_none_or(|open| at <= open) => {
-                self.stopped = true;
+            (Some((at, stop)), open) if open.is_none_or(|open| at <= open) => {
+                self.matched = Some(stop);
                 self.held.truncate(at);
                 Scanned { text: std::mem::take(&mut self.held), stopped: true }
             }
@@ -56,20 +57,32 @@ impl StopStrings {
 
     /// Whether a stop string ended the text.
     pub fn stopped(&self) -> bool {
-        self.stopped
+        self.matched.is_some()
+    }
+
+    /// The stop string that ended the text. Of several that begin at the same place it is the shortest, which came first.
+    pub fn matched(&self) -> Option<&str> {
+        self.matched.map(|stop| self.stops[stop].as_str())
     }
 
     /// What was held back, when the text ends without a stop. A stop string in it that only waited for a longer one
     /// that began earlier still counts; [`stopped`](Self::stopped) says so.
     pub fn finish(&mut self) -> String {
         let held = std::mem::take(&mut self.held);
-        match self.stops.iter().filter_map(|stop| held.find(stop.as_str())).min() {
-            Some(at) => {
-                self.stopped = true;
+        match self.first(&held) {
+            Some((at, stop)) => {
+                self.matched = Some(stop);
                 held[..at].to_owned()
             }
             None => held,
         }
+    }
+
+    /// Where the first stop string in `text` begins, and which one it is.
+    fn first(&self, text: &str) -> Option<(usize, usize)> {
+        let found =
+            self.stops.iter().enumerate().filter_map(|(stop, string)| Some((text.find(string.as_str())?, stop)));
+        found.min_by_key(|&(at, stop)| (at, self.stops[stop].len()))
     }
 }
 
@@ -87,12 +100,17 @@ mod tests {
     use super::*;
 
     /// Looks at the whole text at once.
-    fn naive(text: &str, stops: &[String]) -> (String, bool) {
-        let at = stops.iter().filter(|stop| !stop.is_empty()).filter_map(|stop| text.find(stop.as_str())).min();
-        (text[..at.unwrap_or(text.len())].to_owned(), at.is_some())
+    fn naive(text: &str, stops: &[String]) -> (String, Option<String>) {
+        for at in (0..text.len()).filter(|&at| text.is_char_boundary(at)) {
+            let here = stops.iter().filter(|stop| !stop.is_empty() && text[at..].starts_with(stop.as_str()));
+            if let Some(stop) = here.min_by_key(|stop| stop.len()) {
+                return (text[..at].to_owned(), Some(stop.clone()));
+            }
+        }
+        (text.to_owned(), None)
     }
 
-    fn in_pieces(pieces: &[&str], stops: &[String]) -> (String, bool) {
+    fn in_pieces(pieces: &[&str], stops: &[String]) -> (String, Option<String>) {
         let mut scanner = StopStrings::new(stops.to_vec());
         let mut text = String::new();
         for piece in pieces {
@@ -101,11 +119,11 @@ mod tests {
             if scanned.stopped {
                 assert_eq!(scanner.push("more"), Scanned { text: String::new(), stopped: true });
                 assert_eq!(scanner.finish(), "");
-                return (text, true);
+                return (text, scanner.matched().map(str::to_owned));
             }
         }
         text += &scanner.finish();
-        (text, scanner.stopped)
+        (text, scanner.matched().map(str::to_owned))
     }
 
     #[test]
@@ -125,9 +143,9 @@ mod tests {
     #[test]
     fn an_earlier_longer_stop_wins_over_a_later_shorter_one() {
         let stops = ["abcd".to_owned(), "c".to_owned()];
-        assert_eq!(in_pieces(&["xab", "c", "d"], &stops), ("x".to_owned(), true));
-        assert_eq!(in_pieces(&["xab", "c", "e"], &stops), ("xab".to_owned(), true));
-        assert_eq!(in_pieces(&["xab", "c"], &stops), ("xab".to_owned(), true));
+        assert_eq!(in_pieces(&["xab", "c", "d"], &stops), ("x".to_owned(), Some("abcd".to_owned())));
+        assert_eq!(in_pieces(&["xab", "c", "e"], &stops), ("xab".to_owned(), Some("c".to_owned())));
+        assert_eq!(in_pieces(&["xab", "c"], &stops), ("xab".to_owned(), Some("c".to_owned())));
     }
 
     proptest! {
