@@ -33,6 +33,11 @@ impl Admitted {
         self.exchange.id()
     }
 
+    /// What the prompt holds, as far as it is known.
+    pub(crate) fn prompt_tokens(&self) -> u64 {
+        self.usage.prompt_tokens
+    }
+
     /// Notes what the prompt holds, before it is known what will run.
     pub(crate) fn prompt(&mut self, tokens: u64) {
         self.usage.prompt_tokens = tokens;

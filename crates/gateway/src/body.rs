@@ -103,7 +103,7 @@ mod tests {
 
     fn refusal<T: DeserializeOwned>(text: &str) -> (&'static str, Option<String>, String) {
         let error = parse::<T>(text.as_bytes()).err().expect("this body must be refused");
-        let body = error.body().error;
+        let body = error.openai().error;
         (body.code, body.param, body.message)
     }
 

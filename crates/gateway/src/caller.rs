@@ -3,12 +3,15 @@
 use account::ApiKey;
 use axum::{
     extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderName, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
 use crate::{Service, error::ApiError, router::is_public};
+
+/// Where Anthropic's clients put the key.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
 /// Somebody whose key was checked. A handler that needs one says so in its parameters and cannot forget the check.
 #[derive(Debug, Clone)]
@@ -45,13 +48,30 @@ pub(crate) async fn authenticate(State(service): State<Service>, mut request: Re
 }
 
 fn identify(headers: &HeaderMap, service: &Service) -> Result<Caller, ApiError> {
-    let value = headers.get(header::AUTHORIZATION).ok_or(ApiError::NoKey)?;
+    let key = match (bearer(headers)?, x_api_key(headers)?) {
+        (Some(one), Some(other)) if one.expose() != other.expose() => return Err(ApiError::TwoKeys),
+        (Some(key), _) | (None, Some(key)) => key,
+        (None, None) => return Err(ApiError::NoKey),
+    };
+    if service.accepts(&key) { Ok(Caller(())) } else { Err(ApiError::WrongKey) }
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<ApiKey>, ApiError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
     let value = value.to_str().map_err(|_| ApiError::WrongKey)?;
     // The scheme's name is case-insensitive (RFC 9110, section 11.1).
     let (scheme, token) = value.trim().split_once(' ').ok_or(ApiError::NoKey)?;
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(ApiError::NoKey);
     }
-    let key = ApiKey::parse(token.trim()).map_err(|_| ApiError::WrongKey)?;
-    if service.accepts(&key) { Ok(Caller(())) } else { Err(ApiError::WrongKey) }
+    parse(token).map(Some)
+}
+
+fn x_api_key(headers: &HeaderMap) -> Result<Option<ApiKey>, ApiError> {
+    let Some(value) = headers.get(X_API_KEY) else { return Ok(None) };
+    parse(value.to_str().map_err(|_| ApiError::WrongKey)?).map(Some)
+}
+
+fn parse(key: &str) -> Result<ApiKey, ApiError> {
+    ApiKey::parse(key.trim()).map_err(|_| ApiError::WrongKey)
 }

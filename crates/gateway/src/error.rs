@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use axum::{
-    Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use thiserror::Error;
-use wire::openai::{ErrorBody, ErrorResponse};
+use wire::{anthropic, openai};
 
 /// Every failure that a caller can be told. `Display` is public text; docs/errors.md lists the codes.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub(crate) enum ApiError {
-    #[error("no API key was given; send the header `Authorization: Bearer <key>`")]
+    #[error("no API key was given; send the header `Authorization: Bearer <key>` or `x-api-key: <key>`")]
     NoKey,
     #[error("the API key is not valid here; check for a key of another installation, or a cut one")]
     WrongKey,
+    #[error("the headers `Authorization` and `x-api-key` hold different keys; send one of them")]
+    TwoKeys,
     #[error("there is nothing at this address; GET /openapi.json lists what there is")]
     UnknownRoute,
     #[error("this address does not take that method; the header `Allow` lists the ones it takes")]
@@ -46,33 +47,26 @@ impl ApiError {
         Self::Unsupported { parameter: parameter.into(), message: message.into() }
     }
 
-    /// Status, SDK type, code and parameter: the one table from failure to answer.
-    fn parts(&self) -> (StatusCode, &'static str, &'static str, Option<&str>) {
+    /// Status, code and parameter: the one table from failure to answer.
+    fn parts(&self) -> (StatusCode, &'static str, Option<&str>) {
         use inference::Error as E;
-        const REQUEST: &str = "invalid_request_error";
-        const RATE: &str = "rate_limit_error";
-        const SERVER: &str = "server_error";
         match self {
-            Self::NoKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, REQUEST, "invalid_api_key", None),
-            Self::UnknownRoute => (StatusCode::NOT_FOUND, REQUEST, "not_found", None),
-            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, REQUEST, "method_not_allowed", None),
-            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, REQUEST, "request_too_large", None),
-            Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, REQUEST, "request_timeout", None),
-            Self::BodyBroken | Self::NotJson { .. } => (StatusCode::BAD_REQUEST, REQUEST, "invalid_json", None),
-            Self::Unsupported { parameter, .. } => {
-                (StatusCode::BAD_REQUEST, REQUEST, "unsupported_value", Some(parameter))
-            }
+            Self::NoKey | Self::WrongKey | Self::TwoKeys => (StatusCode::UNAUTHORIZED, "invalid_api_key", None),
+            Self::UnknownRoute => (StatusCode::NOT_FOUND, "not_found", None),
+            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", None),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", None),
+            Self::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "request_timeout", None),
+            Self::BodyBroken | Self::NotJson { .. } => (StatusCode::BAD_REQUEST, "invalid_json", None),
+            Self::Unsupported { parameter, .. } => (StatusCode::BAD_REQUEST, "unsupported_value", Some(parameter)),
             Self::Inference(error) => match error {
-                E::Invalid { parameter, .. } => {
-                    (StatusCode::BAD_REQUEST, REQUEST, "invalid_value", parameter.as_deref())
-                }
-                E::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, REQUEST, "context_length_exceeded", None),
-                E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, REQUEST, "model_not_found", Some("model")),
-                E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, RATE, "overloaded", None),
-                E::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "model_unavailable", None),
-                E::SlowReader => (StatusCode::REQUEST_TIMEOUT, REQUEST, "slow_reader", None),
-                E::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, SERVER, "shutting_down", None),
-                E::Internal => (StatusCode::INTERNAL_SERVER_ERROR, SERVER, "internal_error", None),
+                E::Invalid { parameter, .. } => (StatusCode::BAD_REQUEST, "invalid_value", parameter.as_deref()),
+                E::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
+                E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found", Some("model")),
+                E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "overloaded", None),
+                E::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "model_unavailable", None),
+                E::SlowReader => (StatusCode::REQUEST_TIMEOUT, "slow_reader", None),
+                E::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down", None),
+                E::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error", None),
             },
         }
     }
@@ -82,11 +76,24 @@ impl ApiError {
         self.parts().0
     }
 
-    /// The body of an answer that has not begun, or the error event of a stream that has.
-    pub(crate) fn body(&self) -> ErrorResponse {
-        let (_, r#type, code, parameter) = self.parts();
+    /// As OpenAI's clients read it: the body of an answer that has not begun, or the error event of a stream that has.
+    pub(crate) fn openai(&self) -> openai::ErrorResponse {
+        let (status, code, parameter) = self.parts();
         let param = parameter.map(str::to_owned);
-        ErrorResponse { error: ErrorBody { message: self.to_string(), r#type, param, code } }
+        let r#type = openai_type(status);
+        openai::ErrorResponse { error: openai::ErrorBody { message: self.to_string(), r#type, param, code } }
+    }
+
+    /// As Anthropic's clients read it. The shape has no field for the parameter, so the message names it.
+    pub(crate) fn anthropic(&self, request_id: &str) -> anthropic::ErrorResponse {
+        let (status, _, parameter) = self.parts();
+        let text = self.to_string();
+        let message = match parameter {
+            Some(parameter) if !text.contains(parameter) => format!("{parameter}: {text}"),
+            _ => text,
+        };
+        let error = anthropic::ErrorBody { r#type: anthropic_type(status), message };
+        anthropic::ErrorResponse { r#type: "error", error, request_id: request_id.to_owned() }
     }
 
     /// When trying again may help.
@@ -102,9 +109,33 @@ impl ApiError {
     }
 }
 
+/// The kinds that OpenAI's SDKs know.
+fn openai_type(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        status if status.is_server_error() => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+/// The kinds that Anthropic's SDKs know.
+fn anthropic_type(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::NOT_FOUND => "not_found_error",
+        StatusCode::REQUEST_TIMEOUT => "timeout_error",
+        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+        status if status.is_server_error() => "api_error",
+        _ => "invalid_request_error",
+    }
+}
+
 impl IntoResponse for ApiError {
+    /// Status and headers. The body is written by the outermost layer, which knows the request's family and id.
     fn into_response(self) -> Response {
-        let mut response = (self.status(), Json(self.body())).into_response();
+        let mut response = self.status().into_response();
         let headers = response.headers_mut();
         if self.status() == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -113,6 +144,7 @@ impl IntoResponse for ApiError {
             let seconds = after.as_millis().div_ceil(1000).clamp(1, 3600) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }
@@ -138,6 +170,7 @@ mod tests {
         let own = [
             ApiError::NoKey,
             ApiError::WrongKey,
+            ApiError::TwoKeys,
             ApiError::UnknownRoute,
             ApiError::WrongMethod,
             ApiError::BodyTooLarge { limit: 1 },
@@ -154,16 +187,16 @@ mod tests {
         let source = include_str!("error.rs");
         let body = source.split("fn parts(").nth(1).and_then(|rest| rest.split("fn status(").next()).unwrap();
         let quoted = body.split('"').skip(1).step_by(2);
-        // The other literals are the SDK's types and the one parameter.
-        quoted.filter(|text| (!text.ends_with("_error") || *text == "internal_error") && *text != "model").collect()
+        // The other literal is the one parameter that is named here.
+        quoted.filter(|text| *text != "model").collect()
     }
 
     #[test]
     fn every_code_is_in_the_table_with_its_status() {
         let table = include_str!("../../../docs/errors.md");
         for error in all() {
-            let (status, _, code, _) = error.parts();
-            let row = format!("| {} | `{code}` |", status.as_u16());
+            let (status, code, _) = error.parts();
+            let row = format!("| {} | `{code}` | `{}` |", status.as_u16(), anthropic_type(status));
             assert!(table.contains(&row), "docs/errors.md has no row that begins with {row}");
         }
         for code in codes_in_source() {
@@ -173,7 +206,7 @@ mod tests {
 
     #[test]
     fn every_code_of_the_table_exists() {
-        let known: Vec<_> = all().iter().map(|error| error.parts().2).collect();
+        let known: Vec<_> = all().iter().map(|error| error.parts().1).collect();
         let table = include_str!("../../../docs/errors.md");
         let rows = table.lines().filter(|line| line.starts_with("| ") && line.contains("| `"));
         let codes: Vec<_> = rows.map(|row| row.split('`').nth(1).unwrap()).collect();
@@ -188,7 +221,7 @@ mod tests {
         for error in all() {
             let response = error.clone().into_response();
             let retry = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
-            let expect = match error.parts().2 {
+            let expect = match error.parts().1 {
                 "overloaded" => Some("2"),
                 "shutting_down" | "model_unavailable" => Some("5"),
                 _ => None,

@@ -21,7 +21,7 @@ use http_body::{Frame, SizeHint};
 use inference::Usage;
 use tokio::time::Instant;
 
-use crate::{Service, error::ApiError, metrics::Outcome};
+use crate::{Service, error::ApiError, family::Family, metrics::Outcome};
 
 /// Carries the request's id to the client. It is always ours: an id from outside could forge lines in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -80,11 +80,12 @@ impl Exchange {
     }
 }
 
-/// The outermost layer: gives the request its id, turns a panic into a 500, and logs and counts once the last byte of
+/// The outermost layer: gives the request its id, turns a panic into a 500, writes failures as the family does, and logs and counts once the last byte of
 /// the answer is handed over, or the client has gone.
 pub(crate) async fn observe(State(service): State<Service>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str);
     let exchange = Exchange::begin(&service, route);
+    let family = Family::of(request.uri().path(), request.headers());
     request.extensions_mut().insert(exchange.clone());
     let mut closing = Closing { service, exchange, status: CLIENT_GONE };
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
@@ -93,6 +94,7 @@ pub(crate) async fn observe(State(service): State<Service>, mut request: Request
         tracing::error!(request_id = closing.exchange.id(), "a handler panicked");
         ApiError::from(inference::Error::Internal).into_response()
     });
+    family.complete(&mut response, closing.exchange.id());
     closing.status = response.status().as_u16();
     if let Ok(id) = HeaderValue::from_str(closing.exchange.id()) {
         response.headers_mut().insert(REQUEST_ID, id);

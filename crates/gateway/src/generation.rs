@@ -1,6 +1,7 @@
 //! An admitted request for generated text, from the model's name to the terminal event, as one stream.
 
 mod answers;
+mod whole;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,10 +10,12 @@ use std::{
 };
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, ready};
-use inference::{Capabilities, Error, Event, Input, Request, Usage};
+use inference::{Capabilities, Error, Event, Input, Prepared, Request, Usage};
 
 use crate::{Service, admission::Admitted};
 use answers::Answers;
+
+pub(crate) use whole::{Choice, Whole};
 
 /// What is asked of which model: one request for each prompt, all with the same number of choices.
 pub(crate) struct Ask {
@@ -45,6 +48,11 @@ impl Generation {
     /// Asks. Nothing happens before the first poll.
     pub(crate) fn new(service: &Service, admitted: Admitted, ask: Ask) -> Self {
         Self { state: State::Opening(open(service.clone(), ask).boxed()), admitted }
+    }
+
+    /// What the prompt holds; 0 until that is known, which it is with the first event that is no failure.
+    pub(crate) fn prompt_tokens(&self) -> u64 {
+        self.admitted.prompt_tokens()
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -89,18 +97,27 @@ impl Stream for Generation {
     }
 }
 
-/// Loads the model where that is needed, checks every prompt, and only then starts any.
 async fn open(service: Service, ask: Ask) -> Result<Opened, Error> {
-    let backend = service.catalog().backend(&ask.model).await?;
     let choices = ask.requests.first().map_or(1, |request| request.choices);
+    let prepared = prepare(&service, ask).await?;
+    let prompt_tokens = prompt_tokens(&prepared);
+    let streams = prepared.into_iter().map(|prepared| prepared.run()).collect::<Result<Vec<_>, _>>()?;
+    Ok(Opened { answers: Answers::new(streams, choices), prompt_tokens })
+}
+
+/// Loads the model where that is needed and checks every prompt, so that none starts before all can.
+async fn prepare(service: &Service, ask: Ask) -> Result<Vec<Box<dyn Prepared>>, Error> {
+    let backend = service.catalog().backend(&ask.model).await?;
     let mut prepared = Vec::with_capacity(ask.requests.len());
     for request in ask.requests {
         check(backend.capabilities(), &request)?;
         prepared.push(backend.prepare(request).await?);
     }
-    let prompt_tokens = prepared.iter().map(|prepared| prepared.prompt_tokens()).sum();
-    let streams = prepared.into_iter().map(|prepared| prepared.run()).collect::<Result<Vec<_>, _>>()?;
-    Ok(Opened { answers: Answers::new(streams, choices), prompt_tokens })
+    Ok(prepared)
+}
+
+fn prompt_tokens(prepared: &[Box<dyn Prepared>]) -> u64 {
+    prepared.iter().map(|prepared| prepared.prompt_tokens()).sum()
 }
 
 /// Refuses what the model cannot do at all.
@@ -126,14 +143,21 @@ fn check(model: &Capabilities, request: &Request) -> Result<(), Error> {
     }
 }
 
-/// Collects a generation that is answered in one piece.
-pub(crate) async fn collect(mut generation: Generation, mut take: impl FnMut(Event)) -> Result<Usage, Error> {
+/// Collects a generation of `choices` choices that is answered in one piece.
+pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<Whole, Error> {
+    let mut whole = Whole::new(choices);
     while let Some(event) = generation.next().await {
         match event {
-            Event::Done(usage) => return Ok(usage),
             Event::Failed { error, .. } => return Err(error),
-            Event::Text { .. } | Event::Finished { .. } => take(event),
+            event => whole.push(event),
         }
     }
-    Err(Error::Internal)
+    Ok(whole)
+}
+
+/// Counts the tokens of the prompts without running them.
+pub(crate) async fn count_tokens(service: &Service, mut admitted: Admitted, ask: Ask) -> Result<u64, Error> {
+    let result = prepare(service, ask).await.map(|prepared| prompt_tokens(&prepared));
+    admitted.answer(&result);
+    result
 }

@@ -11,14 +11,17 @@ mod caller;
 mod config;
 mod error;
 mod exchange;
+mod family;
 mod generation;
 mod metrics;
 mod openapi;
+mod parameter;
 mod router;
 mod routes;
 mod server;
 mod service;
 mod sse;
+mod timestamp;
 
 pub use config::{Config, InvalidConfig};
 pub use openapi::document as openapi_document;

@@ -6,20 +6,22 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         SecurityRequirement,
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
     },
 };
 
-use crate::routes::{meta, native, openai::routes as openai};
+use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai::routes as openai};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Modelworks", description = "Large language models over OpenAI's API, from one binary."),
+    info(title = "Modelworks", description = "Large language models over the APIs of OpenAI and Anthropic, from one binary."),
     paths(
         openai::chat_completions,
         openai::completions,
-        openai::list_models,
-        openai::retrieve_model,
+        anthropic::messages,
+        anthropic::count_tokens,
+        models::list,
+        models::retrieve,
         native::tokenize,
         native::detokenize,
         meta::healthz,
@@ -30,24 +32,31 @@ use crate::routes::{meta, native, openai::routes as openai};
     components(schemas(
         wire::openai::ChatChunk,
         wire::openai::ErrorResponse,
+        wire::anthropic::StreamEvent,
     )),
-    modifiers(&BearerKey),
+    modifiers(&Key),
     tags(
         (name = "openai", description = "OpenAI's API"),
+        (name = "anthropic", description = "Anthropic's API"),
+        (name = "models", description = "The models, in the shape of either"),
         (name = "tokens", description = "Tokens of a text, and back"),
         (name = "service", description = "The service itself"),
     )
 )]
 struct Document;
 
-/// Every route needs a key unless it says otherwise.
-struct BearerKey;
+/// Every route needs a key, in one header or the other, unless it says otherwise.
+struct Key;
 
-impl Modify for BearerKey {
+impl Modify for Key {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
-        document.components.get_or_insert_default().add_security_scheme("key", scheme);
-        document.security = Some(vec![SecurityRequirement::new("key", Vec::<String>::new())]);
+        let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
+        let schemes = [("key", bearer), ("x-api-key", header)];
+        document.security =
+            Some(schemes.iter().map(|(name, _)| SecurityRequirement::new(*name, Vec::<String>::new())).collect());
+        let components = document.components.get_or_insert_default();
+        schemes.into_iter().for_each(|(name, scheme)| components.add_security_scheme(name, scheme));
     }
 }
 

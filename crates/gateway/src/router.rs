@@ -13,7 +13,7 @@ use crate::{
     caller::{self, Caller},
     error::ApiError,
     exchange,
-    routes::{meta, native, openai},
+    routes::{anthropic, meta, models, native, openai},
 };
 
 /// One route of the public API.
@@ -47,9 +47,11 @@ fn routes() -> Vec<Route> {
     vec![
         post("/v1/chat/completions", openai::routes::chat_completions),
         post("/v1/completions", openai::routes::completions),
-        get("/v1/models", openai::routes::list_models),
+        post("/v1/messages", anthropic::routes::messages),
+        post("/v1/messages/count_tokens", anthropic::routes::count_tokens),
+        get("/v1/models", models::list),
         // A model's name may hold slashes.
-        get("/v1/models/{*id}", openai::routes::retrieve_model),
+        get("/v1/models/{*id}", models::retrieve),
         post("/tokenize", native::tokenize),
         post("/detokenize", native::detokenize),
         get("/healthz", meta::healthz),

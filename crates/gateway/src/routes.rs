@@ -1,5 +1,7 @@
-//! One module per API family.
+//! One module per API family, and what several families or none have.
 
+pub(crate) mod anthropic;
 pub(crate) mod meta;
+pub(crate) mod models;
 pub(crate) mod native;
 pub(crate) mod openai;

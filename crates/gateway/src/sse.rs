@@ -25,8 +25,16 @@ use crate::{Config, error::ApiError, generation::Generation};
 
 /// Turns the events of one answer into frames. A plain struct does it, without HTTP, so that it is tested as such.
 pub(crate) trait Encode: Send + 'static {
+    /// Learns what the prompt holds, before the first event. It is 0 where the request fails before that is known.
+    fn begin(&mut self, _prompt_tokens: u64) {}
+
     /// Appends what `event` has to say. A terminal event's frames end the stream.
     fn push(&mut self, event: Event, frames: &mut Frames);
+
+    /// Appends a sign of life.
+    fn ping(&self, frames: &mut Frames) {
+        frames.comment("ping");
+    }
 }
 
 /// Frames that wait to be sent.
@@ -34,10 +42,19 @@ pub(crate) trait Encode: Send + 'static {
 pub(crate) struct Frames(Vec<u8>);
 
 impl Frames {
-    /// An event whose data is `value` as JSON.
+    /// An event without a name, whose data is `value` as JSON.
     pub(crate) fn data(&mut self, value: &impl Serialize) {
+        self.frame(&["data: "], value);
+    }
+
+    /// An event with a name.
+    pub(crate) fn event(&mut self, name: &str, value: &impl Serialize) {
+        self.frame(&["event: ", name, "\ndata: "], value);
+    }
+
+    fn frame(&mut self, head: &[&str], value: &impl Serialize) {
         let before = self.0.len();
-        self.0.extend_from_slice(b"data: ");
+        self.0.extend(head.iter().flat_map(|text| text.bytes()));
         // JSON text holds no line break, so one line is one event.
         match serde_json::to_writer(&mut self.0, value) {
             Ok(()) => self.0.extend_from_slice(b"\n\n"),
@@ -52,8 +69,8 @@ impl Frames {
     }
 
     /// A comment, which every reader skips.
-    fn ping(&mut self) {
-        self.0.extend_from_slice(b": ping\n\n");
+    fn comment(&mut self, text: &str) {
+        self.0.extend([": ", text, "\n\n"].iter().flat_map(|text| text.bytes()));
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -69,23 +86,20 @@ impl Frames {
 /// Answers with a stream. The status line waits for the first event, but not for long: a failure before it still has
 /// a status of its own, and a client is not left without any sign of life while a model is loaded.
 pub(crate) async fn respond(
-    mut generation: Generation,
-    mut encoder: impl Encode,
+    generation: Generation,
+    encoder: impl Encode,
     config: &Config,
 ) -> Result<Response, ApiError> {
-    let mut frames = Frames::default();
-    let mut over = false;
-    match timeout(config.status_wait, generation.next()).await {
-        Ok(Some(Event::Failed { error, .. })) => return Err(error.into()),
-        Ok(Some(event)) => {
-            over = event.is_terminal();
-            encoder.push(event, &mut frames);
-        }
-        Ok(None) => return Err(inference::Error::Internal.into()),
-        Err(_) => frames.ping(),
-    }
+    let ping = Box::pin(sleep(config.ping_interval));
     let ping_interval = config.ping_interval;
-    let body = SseBody { generation, encoder, frames, over, ping: Box::pin(sleep(ping_interval)), ping_interval };
+    let frames = Frames::default();
+    let mut body = SseBody { generation, encoder, frames, begun: false, over: false, ping, ping_interval };
+    match timeout(config.status_wait, body.generation.next()).await {
+        Ok(Some(Event::Failed { error, .. })) => return Err(error.into()),
+        Ok(Some(event)) => body.push(event),
+        Ok(None) => return Err(inference::Error::Internal.into()),
+        Err(_) => body.encoder.ping(&mut body.frames),
+    }
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -100,6 +114,7 @@ struct SseBody<E> {
     generation: Generation,
     encoder: E,
     frames: Frames,
+    begun: bool,
     over: bool,
     ping: Pin<Box<Sleep>>,
     ping_interval: Duration,
@@ -107,6 +122,16 @@ struct SseBody<E> {
 
 // Nothing here is pinned in place: the parts that must not move are boxed.
 impl<E> Unpin for SseBody<E> {}
+
+impl<E: Encode> SseBody<E> {
+    fn push(&mut self, event: Event) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.encoder.begin(self.generation.prompt_tokens());
+        }
+        self.over = event.is_terminal();
+        self.encoder.push(event, &mut self.frames);
+    }
+}
 
 impl<E: Encode> Stream for SseBody<E> {
     type Item = Result<Bytes, Infallible>;
@@ -116,12 +141,9 @@ impl<E: Encode> Stream for SseBody<E> {
         // One event a piece, unless it says nothing: several would make the first of them wait.
         while !this.over && this.frames.is_empty() {
             match this.generation.poll_next_unpin(cx) {
-                Poll::Ready(Some(event)) => {
-                    this.over = event.is_terminal();
-                    this.encoder.push(event, &mut this.frames);
-                }
+                Poll::Ready(Some(event)) => this.push(event),
                 Poll::Ready(None) => this.over = true,
-                Poll::Pending if this.ping.as_mut().poll(cx).is_ready() => this.frames.ping(),
+                Poll::Pending if this.ping.as_mut().poll(cx).is_ready() => this.encoder.ping(&mut this.frames),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -141,9 +163,10 @@ mod tests {
     fn frames_are_lines_with_an_empty_one_behind() {
         let mut frames = Frames::default();
         frames.data(&"a\nb\r");
-        frames.ping();
+        frames.event("name", &1);
+        frames.comment("ping");
         frames.done();
-        assert_eq!(frames.take(), "data: \"a\\nb\\r\"\n\n: ping\n\ndata: [DONE]\n\n");
+        assert_eq!(frames.take(), "data: \"a\\nb\\r\"\n\nevent: name\ndata: 1\n\n: ping\n\ndata: [DONE]\n\n");
         assert!(frames.is_empty());
     }
 
@@ -157,6 +180,7 @@ mod tests {
         }
         let mut frames = Frames::default();
         frames.data(&[Broken]);
+        frames.event("name", &[Broken]);
         assert!(frames.is_empty());
     }
 }

@@ -4,6 +4,8 @@
 //! supported) is the edge's, so that a refusal can name the parameter and say what would be accepted. For that reason
 //! numbers are as wide as JSON allows, choices are strings, and unknown fields are ignored.
 
+pub mod anthropic;
+pub mod models;
 pub mod native;
 pub mod openai;
 mod text_or_list;

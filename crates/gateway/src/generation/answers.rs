@@ -39,8 +39,8 @@ impl Answers {
                 Some(Event::Text { choice, text, logprobs }) => {
                     return Poll::Ready(Event::Text { choice: first.saturating_add(choice), text, logprobs });
                 }
-                Some(Event::Finished { choice, reason }) => {
-                    return Poll::Ready(Event::Finished { choice: first.saturating_add(choice), reason });
+                Some(Event::Finished { choice, reason, stop }) => {
+                    return Poll::Ready(Event::Finished { choice: first.saturating_add(choice), reason, stop });
                 }
                 Some(Event::Failed { error, usage }) => return Poll::Ready(self.failed(error, usage)),
                 Some(Event::Done(usage)) => {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn finished(choice: u32) -> Event {
-        Event::Finished { choice, reason: FinishReason::Stop }
+        Event::Finished { choice, reason: FinishReason::Stop, stop: None }
     }
 
     fn usage(prompt_tokens: u64, cached_tokens: u64, completion_tokens: u64) -> Usage {

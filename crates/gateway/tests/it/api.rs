@@ -25,7 +25,7 @@ async fn a_chat_is_answered_as_the_sdk_expects() {
         Script::Events(vec![
             text(1, "Good"),
             text(0, "Hi"),
-            Event::Finished { choice: 1, reason: FinishReason::Length },
+            Event::Finished { choice: 1, reason: FinishReason::Length, stop: None },
             text(0, "!"),
             finished(0),
             Event::Done(counts),
@@ -296,11 +296,14 @@ async fn a_shutdown_refuses_what_is_new_and_says_so() {
     for (path, body) in [
         ("/v1/chat/completions", chat(json!({}))),
         ("/v1/completions", json!({"model": "m", "prompt": "p"})),
+        ("/v1/messages", chat(json!({"max_tokens": 1}))),
+        ("/v1/messages/count_tokens", chat(json!({}))),
         ("/tokenize", json!({"model": "m", "content": "c"})),
         ("/detokenize", json!({"model": "m", "tokens": []})),
     ] {
         let answer = check(&app, "POST", path, body, 503).await;
-        assert_eq!(answer.json()["error"]["code"], "shutting_down", "{path}");
+        let message = answer.json()["error"]["message"].to_string();
+        assert!(message.contains("shutting down"), "{path}: {message}");
         assert!(answer.headers.contains_key("retry-after"));
     }
 }
@@ -370,6 +373,8 @@ async fn the_document_lists_every_route_and_no_other() {
     documented.sort();
     there.sort();
     assert_eq!(documented, there);
-    assert_eq!(document["security"], json!([{"key": []}]));
+    assert_eq!(document["security"], json!([{"key": []}, {"x-api-key": []}]));
     assert_eq!(document["components"]["securitySchemes"]["key"]["scheme"], "bearer");
+    let header = &document["components"]["securitySchemes"]["x-api-key"];
+    assert_eq!((&header["in"], &header["name"]), (&json!("header"), &json!("x-api-key")));
 }

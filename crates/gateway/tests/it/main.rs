@@ -1,5 +1,6 @@
 //! The edge from outside, over a scripted backend: in process where only routes matter, over TCP where connections do.
 
+mod anthropic;
 mod api;
 mod connections;
 mod log;

@@ -36,8 +36,15 @@ async fn every_route_but_health_wants_the_key() {
             }
             assert_eq!(answer.status, 401, "{method} {path} with {authorization:?}");
             assert_eq!(answer.headers["www-authenticate"], "Bearer");
-            assert_eq!(answer.json()["error"]["code"], "invalid_api_key");
-            assert_eq!(answer.json()["error"]["type"], "invalid_request_error");
+            let error = &answer.json()["error"];
+            if path.starts_with("/v1/messages") {
+                assert_eq!(error["type"], "authentication_error");
+            } else {
+                assert_eq!(
+                    (&error["code"], &error["type"]),
+                    (&json!("invalid_api_key"), &json!("invalid_request_error"))
+                );
+            }
             assert!(!answer.text().contains("0123456789abcde"), "a key is not repeated");
         }
         if is_public {
@@ -54,5 +61,34 @@ async fn the_scheme_may_be_written_in_any_case() {
         let request = Request::get("/v1/models").header("authorization", authorization).body(Body::empty()).unwrap();
         let answer = send(&app, request).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["object"]), (200, &json!("list")));
+    }
+}
+
+#[tokio::test]
+async fn the_key_may_stand_in_either_header_but_not_two_keys() {
+    let app = app(Scripted::new(|_| Script::Panic));
+    let bearer = |key: &str| Some(format!("Bearer {key}"));
+    let key = |key: &str| Some(key.to_owned());
+    let wrong = KEY.to_uppercase();
+    for (authorization, x_api_key, expect) in [
+        (None, key(KEY), 200),
+        (None, key(&format!(" {KEY} ")), 200),
+        (bearer(KEY), key(KEY), 200),
+        (None, key(&wrong), 401),
+        (None, key(""), 401),
+        (bearer(&wrong), key(&wrong), 401),
+        (bearer(KEY), key(&wrong), 401),
+        (bearer(&wrong), key(KEY), 401),
+        (bearer(KEY), key(""), 401),
+        (Some(String::new()), key(KEY), 401),
+    ] {
+        let mut request = Request::get("/v1/models");
+        for (name, value) in [("authorization", &authorization), ("x-api-key", &x_api_key)] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        let answer = send(&app, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, expect, "{authorization:?} {x_api_key:?}");
     }
 }

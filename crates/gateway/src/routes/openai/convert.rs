@@ -8,8 +8,14 @@ use std::collections::BTreeMap;
 use inference::{Input, Request, Sampling};
 use wire::openai::{ChatRequest, CompletionRequest, Stop, StreamOptions};
 
-use super::validate::{absent, integer, logit_bias, not_supported, number, response_format, stops};
-use crate::{Config, caller::Caller, error::ApiError, generation::Ask};
+use super::validate::{logit_bias, response_format};
+use crate::{
+    Config,
+    caller::Caller,
+    error::ApiError,
+    generation::Ask,
+    parameter::{absent, integer, not_supported, number, stops},
+};
 
 /// How the answer is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +186,11 @@ impl Options {
             let message = format!("min_tokens is {min_tokens}, which is more than max_tokens, {most}");
             return Err(ApiError::invalid("min_tokens", message));
         }
-        let stop = stops(self.stop)?;
+        let stop = match self.stop {
+            None => Vec::new(),
+            Some(Stop::One(stop)) => stops("stop", vec![stop])?,
+            Some(Stop::Many(several)) => stops("stop", several)?,
+        };
         let sampling = self.sampling.check()?;
         let request = |input| Request {
             sampling: sampling.clone(),

@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use inference::FinishReason;
 use wire::openai::{PromptTokensDetails, Usage};
 
-pub(super) use chat::{ChatAnswer, ChatStream};
-pub(super) use completion::{CompletionAnswer, CompletionStream};
+pub(super) use chat::{ChatStream, chat_response};
+pub(super) use completion::{CompletionStream, completion_response};
 
 /// Changes with the program: another version may round otherwise, and a seed then gives another answer.
 const FINGERPRINT: &str = concat!("modelworks-", env!("CARGO_PKG_VERSION"));

@@ -1,14 +1,15 @@
 //! The handlers: extract, convert, call, render.
 
 use axum::{
-    extract::{Path, State, rejection::PathRejection},
+    extract::State,
     response::{IntoResponse, Response},
 };
-use wire::openai::{ChatRequest, ChatResponse, CompletionRequest, CompletionResponse, ErrorResponse, Model, ModelList};
+use catalog::Entry;
+use wire::openai::{ChatRequest, ChatResponse, CompletionRequest, CompletionResponse, ErrorResponse, Model};
 
 use super::{
     convert,
-    encode::{ChatAnswer, ChatStream, CompletionAnswer, CompletionStream, Head},
+    encode::{ChatStream, CompletionStream, Head, chat_response, completion_response},
 };
 use crate::{
     Service,
@@ -38,9 +39,8 @@ pub(crate) async fn chat_completions(
     if render.stream {
         return sse::respond(generation, ChatStream::new(head, render), service.config()).await;
     }
-    let mut answer = ChatAnswer::new(head, render);
-    let usage = collect(generation, |event| answer.push(event)).await?;
-    Ok(axum::Json(answer.finish(usage)).into_response())
+    let whole = collect(generation, render.choices).await?;
+    Ok(axum::Json(chat_response(head, render, whole)).into_response())
 }
 
 /// The text that follows a prompt, whole or as server-sent events.
@@ -60,33 +60,11 @@ pub(crate) async fn completions(
     if render.stream {
         return sse::respond(generation, CompletionStream::new(head, render), service.config()).await;
     }
-    let mut answer = CompletionAnswer::new(head, render);
-    let usage = collect(generation, |event| answer.push(event)).await?;
-    Ok(axum::Json(answer.finish(usage)).into_response())
+    let whole = collect(generation, render.choices).await?;
+    Ok(axum::Json(completion_response(head, render, whole)).into_response())
 }
 
-/// Every model that requests may name.
-#[utoipa::path(get, path = "/v1/models", tag = "openai", responses((status = 200, body = ModelList)))]
-pub(crate) async fn list_models(State(service): State<Service>, _: Caller) -> axum::Json<ModelList> {
-    let data = service.catalog().models().into_iter().map(model).collect();
-    axum::Json(ModelList { object: "list", data })
-}
-
-/// One model.
-#[utoipa::path(
-    get, path = "/v1/models/{id}", tag = "openai", params(("id" = String, Path, description = "The model's name")),
-    responses((status = 200, body = Model), (status = 404, body = ErrorResponse))
-)]
-pub(crate) async fn retrieve_model(
-    State(service): State<Service>,
-    _: Caller,
-    path: Result<Path<String>, PathRejection>,
-) -> Result<axum::Json<Model>, ApiError> {
-    let Path(id) = path.map_err(|_| ApiError::invalid("model", "the model's name in the path is not valid UTF-8"))?;
-    let entry = service.catalog().model(&id).ok_or(inference::Error::ModelNotFound { model: id })?;
-    Ok(axum::Json(model(entry)))
-}
-
-fn model(entry: catalog::Entry) -> Model {
+/// A model, as OpenAI's clients read it.
+pub(crate) fn model(entry: Entry) -> Model {
     Model { id: entry.name, object: "model", created: entry.created, owned_by: "modelworks" }
 }

@@ -1,9 +1,12 @@
 //! The turns of a conversation.
 
 use inference::{ChatInput, Message, Role};
-use wire::openai::{ChatMessage, Content, ContentPart};
+use wire::openai::{ChatMessage, Content};
 
-use crate::{error::ApiError, routes::openai::validate::not_supported};
+use crate::{
+    error::ApiError,
+    parameter::{join_text, not_supported},
+};
 
 /// Checks the turns and joins their parts.
 pub(super) fn convert(messages: Vec<ChatMessage>) -> Result<ChatInput, ApiError> {
@@ -36,24 +39,12 @@ fn convert_one(position: usize, message: ChatMessage) -> Result<Message, ApiErro
     }
     let content = match message.content {
         Some(Content::Text(text)) => text,
-        Some(Content::Parts(parts)) => join(&at("content"), parts)?,
+        Some(Content::Parts(parts)) => {
+            join_text(&at("content"), parts.into_iter().map(|part| (part.r#type, part.text)))?
+        }
         // OpenAI's own answers carry null where a turn says nothing, and come back as history.
         None if role == Role::Assistant => String::new(),
         None => return Err(ApiError::invalid(at("content"), "a turn needs content: a string or a list of parts")),
     };
     Ok(Message { role, content, name: message.name })
-}
-
-/// The text of the parts, one below the other, as other engines join them.
-fn join(parameter: &str, parts: Vec<ContentPart>) -> Result<String, ApiError> {
-    let mut texts = Vec::with_capacity(parts.len());
-    for (position, part) in parts.into_iter().enumerate() {
-        let at = |field: &str| format!("{parameter}[{position}].{field}");
-        if part.r#type != "text" {
-            let message = format!("a part of type {:?} is not supported here; only \"text\" is", part.r#type);
-            return Err(ApiError::unsupported(at("type"), message));
-        }
-        texts.push(part.text.ok_or_else(|| ApiError::invalid(at("text"), "a part of type \"text\" needs text"))?);
-    }
-    Ok(texts.join("\n"))
 }

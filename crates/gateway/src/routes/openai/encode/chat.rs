@@ -6,60 +6,32 @@ use wire::openai::{ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatRes
 use super::{FINGERPRINT, Head, finish_reason, logprobs, usage};
 use crate::{
     error::ApiError,
+    generation::{Choice, Whole},
     routes::openai::convert::Render,
     sse::{Encode, Frames},
 };
 
 /// An answer in one piece.
-pub(crate) struct ChatAnswer {
-    head: Head,
-    logprobs: Option<u32>,
-    choices: Vec<ChatChoice>,
+pub(crate) fn chat_response(head: Head, render: Render, whole: Whole) -> ChatResponse {
+    let choice = |(index, choice): (usize, Choice)| ChatChoice {
+        index: index as u32,
+        message: ResponseMessage { role: "assistant", content: choice.text, refusal: None },
+        logprobs: render.logprobs.map(|top| chat_logprobs(&choice.logprobs, top)),
+        finish_reason: finish_reason(choice.reason),
+    };
+    ChatResponse {
+        id: head.id,
+        object: "chat.completion",
+        created: head.created,
+        model: head.model,
+        system_fingerprint: FINGERPRINT,
+        choices: whole.choices.into_iter().enumerate().map(choice).collect(),
+        usage: usage(whole.usage),
+    }
 }
 
-impl ChatAnswer {
-    /// An answer of which nothing is known yet.
-    pub(crate) fn new(head: Head, render: Render) -> Self {
-        let choice = |index| ChatChoice {
-            index,
-            message: ResponseMessage { role: "assistant", content: String::new(), refusal: None },
-            logprobs: render.logprobs.map(|_| ChatLogprobs::default()),
-            finish_reason: "stop",
-        };
-        Self { head, logprobs: render.logprobs, choices: (0..render.choices).map(choice).collect() }
-    }
-
-    /// Takes what an event says. Terminal events say nothing about a choice.
-    pub(crate) fn push(&mut self, event: Event) {
-        match event {
-            Event::Text { choice, text, logprobs } => {
-                let Some(choice) = self.choices.get_mut(choice as usize) else { return };
-                choice.message.content.push_str(&text);
-                if let (Some(kept), Some(top)) = (&mut choice.logprobs, self.logprobs) {
-                    kept.content.extend(logprobs.iter().map(|token| logprobs::chat(token, top)));
-                }
-            }
-            Event::Finished { choice, reason } => {
-                if let Some(choice) = self.choices.get_mut(choice as usize) {
-                    choice.finish_reason = finish_reason(reason);
-                }
-            }
-            Event::Done(_) | Event::Failed { .. } => {}
-        }
-    }
-
-    /// The answer.
-    pub(crate) fn finish(self, counts: Usage) -> ChatResponse {
-        ChatResponse {
-            id: self.head.id,
-            object: "chat.completion",
-            created: self.head.created,
-            model: self.head.model,
-            system_fingerprint: FINGERPRINT,
-            choices: self.choices,
-            usage: usage(counts),
-        }
-    }
+fn chat_logprobs(tokens: &[TokenLogprob], top: u32) -> ChatLogprobs {
+    ChatLogprobs { content: tokens.iter().map(|token| logprobs::chat(token, top)).collect(), refusal: None }
 }
 
 /// An answer in chunks.
@@ -99,10 +71,7 @@ impl ChatStream {
     }
 
     fn text(&self, choice: u32, text: String, tokens: &[TokenLogprob], frames: &mut Frames) {
-        let logprobs = self.render.logprobs.filter(|_| !tokens.is_empty()).map(|top| ChatLogprobs {
-            content: tokens.iter().map(|token| logprobs::chat(token, top)).collect(),
-            refusal: None,
-        });
+        let logprobs = self.render.logprobs.filter(|_| !tokens.is_empty()).map(|top| chat_logprobs(tokens, top));
         // A token that ends inside a character has no text yet; it says something only with its probability.
         if text.is_empty() && logprobs.is_none() {
             return;
@@ -120,7 +89,7 @@ impl Encode for ChatStream {
                     self.text(choice, text, &logprobs, frames);
                 }
             }
-            Event::Finished { choice, reason } => {
+            Event::Finished { choice, reason, .. } => {
                 if self.begin(choice, frames) {
                     let end = ChatChunkChoice {
                         finish_reason: Some(finish_reason(reason)),
@@ -135,7 +104,7 @@ impl Encode for ChatStream {
                 }
                 frames.done();
             }
-            Event::Failed { error, .. } => frames.data(&ApiError::from(error).body()),
+            Event::Failed { error, .. } => frames.data(&ApiError::from(error).openai()),
         }
     }
 }

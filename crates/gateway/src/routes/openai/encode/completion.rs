@@ -2,7 +2,7 @@
 
 use inference::{Event, TokenLogprob, Usage};
 use serde::Serialize;
-use wire::openai::{CompletionChoice, CompletionResponse};
+use wire::openai::{CompletionChoice, CompletionLogprobs, CompletionResponse};
 
 use super::{
     FINGERPRINT, Head, finish_reason,
@@ -11,73 +11,37 @@ use super::{
 };
 use crate::{
     error::ApiError,
+    generation::{Choice, Whole},
     routes::openai::convert::Render,
     sse::{Encode, Frames},
 };
 
-/// An answer in one piece.
-pub(crate) struct CompletionAnswer {
-    head: Head,
-    choices: Vec<Choice>,
+/// An answer in one piece, ready to be written.
+pub(crate) fn completion_response(head: Head, render: Render, whole: Whole) -> impl Serialize {
+    let choice = |(index, choice): (usize, Choice)| CompletionChoice {
+        index: index as u32,
+        text: choice.text,
+        logprobs: render.logprobs.map(|top| lists(&choice.logprobs, top, &mut Offsets::default())),
+        finish_reason: Some(finish_reason(choice.reason)),
+    };
+    let choices = whole.choices.into_iter().enumerate().map(choice).collect();
+    Owned { head, choices, counts: whole.usage }
 }
 
-struct Choice {
-    text: String,
-    logprobs: Option<(Lists, Offsets)>,
-    finish_reason: &'static str,
-}
-
-impl CompletionAnswer {
-    /// An answer of which nothing is known yet.
-    pub(crate) fn new(head: Head, render: Render) -> Self {
-        let choice = |_| Choice {
-            text: String::new(),
-            logprobs: render.logprobs.map(|top| (Lists::new(top), Offsets::default())),
-            finish_reason: "stop",
-        };
-        Self { head, choices: (0..render.choices).map(choice).collect() }
-    }
-
-    /// Takes what an event says. Terminal events say nothing about a choice.
-    pub(crate) fn push(&mut self, event: Event) {
-        match event {
-            Event::Text { choice, text, logprobs } => {
-                let Some(choice) = self.choices.get_mut(choice as usize) else { return };
-                choice.text.push_str(&text);
-                if let Some((lists, offsets)) = &mut choice.logprobs {
-                    lists.extend(&logprobs, offsets);
-                }
-            }
-            Event::Finished { choice, reason } => {
-                if let Some(choice) = self.choices.get_mut(choice as usize) {
-                    choice.finish_reason = finish_reason(reason);
-                }
-            }
-            Event::Done(_) | Event::Failed { .. } => {}
-        }
-    }
-
-    /// The answer, ready to be written.
-    pub(crate) fn finish(self, counts: Usage) -> impl Serialize {
-        let choice = |(index, choice): (usize, Choice)| CompletionChoice {
-            index: index as u32,
-            text: choice.text,
-            logprobs: choice.logprobs.map(|(lists, _)| lists.finish()),
-            finish_reason: Some(choice.finish_reason),
-        };
-        let choices = self.choices.into_iter().enumerate().map(choice).collect();
-        Whole { head: self.head, choices, counts }
-    }
+fn lists(tokens: &[TokenLogprob], top: u32, offsets: &mut Offsets) -> CompletionLogprobs {
+    let mut lists = Lists::new(top);
+    lists.extend(tokens, offsets);
+    lists.finish()
 }
 
 /// Owns what [`CompletionResponse`] borrows.
-struct Whole {
+struct Owned {
     head: Head,
     choices: Vec<CompletionChoice>,
     counts: Usage,
 }
 
-impl Serialize for Whole {
+impl Serialize for Owned {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         response(&self.head, self.choices.clone(), Some(Some(usage(self.counts)))).serialize(serializer)
     }
@@ -104,11 +68,7 @@ impl CompletionStream {
 
     fn text(&mut self, index: u32, text: String, tokens: &[TokenLogprob], frames: &mut Frames) {
         let Some(offsets) = self.offsets.get_mut(index as usize) else { return };
-        let logprobs = self.render.logprobs.filter(|_| !tokens.is_empty()).map(|top| {
-            let mut lists = Lists::new(top);
-            lists.extend(tokens, offsets);
-            lists.finish()
-        });
+        let logprobs = self.render.logprobs.filter(|_| !tokens.is_empty()).map(|top| lists(tokens, top, offsets));
         // A token that ends inside a character has no text yet; it says something only with its probability.
         if !text.is_empty() || logprobs.is_some() {
             self.chunk(vec![CompletionChoice { index, text, logprobs, finish_reason: None }], None, frames);
@@ -121,7 +81,7 @@ impl Encode for CompletionStream {
         match event {
             Event::Text { choice, text, logprobs } => self.text(choice, text, &logprobs, frames),
             Event::Finished { choice, .. } if choice >= self.render.choices => {}
-            Event::Finished { choice, reason } => {
+            Event::Finished { choice, reason, .. } => {
                 let finish_reason = Some(finish_reason(reason));
                 let end = CompletionChoice { index: choice, text: String::new(), logprobs: None, finish_reason };
                 self.chunk(vec![end], None, frames);
@@ -132,7 +92,7 @@ impl Encode for CompletionStream {
                 }
                 frames.done();
             }
-            Event::Failed { error, .. } => frames.data(&ApiError::from(error).body()),
+            Event::Failed { error, .. } => frames.data(&ApiError::from(error).openai()),
         }
     }
 }

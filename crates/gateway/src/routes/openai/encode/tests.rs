@@ -7,12 +7,19 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    generation::Whole,
     routes::openai::convert::Render,
     sse::{Encode, Frames},
 };
 
 fn head() -> Head {
     Head { id: "x-1".into(), model: "m".into(), created: 7 }
+}
+
+fn whole(events: &[Event], render: Render) -> Whole {
+    let mut whole = Whole::new(render.choices);
+    events.iter().for_each(|event| whole.push(event.clone()));
+    whole
 }
 
 /// An answer as a client reads it. By way of text, because numbers are rounded there.
@@ -73,9 +80,8 @@ fn append(all: &mut Value, part: &Value) {
 }
 
 fn check_chat(events: &[Event], render: Render, counts: Usage) {
-    let mut answer = ChatAnswer::new(head(), render);
-    events.iter().for_each(|event| answer.push(event.clone()));
-    let whole = written(&answer.finish(counts));
+    let whole = written(&chat_response(head(), render, whole(events, render)));
+    assert_eq!(whole["usage"]["total_tokens"], counts.prompt_tokens + counts.completion_tokens);
     let frames = frames(ChatStream::new(head(), render), events);
     let choices = concatenate(&frames, render, |part| {
         assert!(part["delta"]["role"].is_null() || part["delta"] == json!({"role": "assistant", "content": ""}));
@@ -90,9 +96,8 @@ fn check_chat(events: &[Event], render: Render, counts: Usage) {
 }
 
 fn check_completion(events: &[Event], render: Render, counts: Usage) {
-    let mut answer = CompletionAnswer::new(head(), render);
-    events.iter().for_each(|event| answer.push(event.clone()));
-    let whole = written(&answer.finish(counts));
+    let whole = written(&completion_response(head(), render, whole(events, render)));
+    assert_eq!(whole["usage"]["total_tokens"], counts.prompt_tokens + counts.completion_tokens);
     let frames = frames(CompletionStream::new(head(), render), events);
     let choices = concatenate(&frames, render, |part| part["text"].as_str());
     for (choice, whole) in choices.iter().zip(whole["choices"].as_array().unwrap()) {
@@ -141,7 +146,7 @@ prop_compose! {
             .collect();
         for (choice, stop) in reasons.iter().enumerate() {
             let reason = if *stop { FinishReason::Stop } else { FinishReason::Length };
-            events.push(Event::Finished { choice: choice as u32, reason });
+            events.push(Event::Finished { choice: choice as u32, reason, stop: None });
         }
         events.push(Event::Done(counts));
         (events, Render { stream: true, include_usage, choices: reasons.len() as u32, logprobs }, counts)
@@ -163,7 +168,7 @@ fn a_chat_stream_looks_as_clients_expect() {
     let events = [
         Event::Text { choice: 0, text: "Hi".into(), logprobs: vec![] },
         Event::Text { choice: 0, text: String::new(), logprobs: vec![] },
-        Event::Finished { choice: 0, reason: FinishReason::Stop },
+        Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None },
         Event::Done(Usage { prompt_tokens: 3, cached_tokens: 1, completion_tokens: 2 }),
     ];
     let chunk = |choices: Value, usage: Value| {
@@ -206,7 +211,7 @@ fn a_failure_is_an_event_and_the_stream_is_not_done() {
 fn choices_that_nobody_asked_for_are_not_passed_on() {
     let events = [
         Event::Text { choice: 4, text: "Hi".into(), logprobs: vec![] },
-        Event::Finished { choice: 4, reason: FinishReason::Stop },
+        Event::Finished { choice: 4, reason: FinishReason::Stop, stop: None },
     ];
     assert!(frames(ChatStream::new(head(), PLAIN), &events).is_empty());
     assert!(frames(CompletionStream::new(head(), PLAIN), &events).is_empty());

@@ -1,0 +1,61 @@
+//! The handlers: extract, convert, call, render.
+
+use axum::{
+    Json as JsonAnswer,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use wire::anthropic::{ErrorResponse, Message, MessagesRequest, TokenCount};
+
+use super::{
+    convert,
+    encode::{Head, MessageStream, message},
+};
+use crate::{
+    Service,
+    admission::admit,
+    body::Json,
+    caller::Caller,
+    error::ApiError,
+    exchange::Exchange,
+    generation::{self, Generation, collect},
+    sse,
+};
+
+/// The next turn of a conversation, whole or as server-sent events.
+#[utoipa::path(
+    post, path = "/v1/messages", tag = "anthropic", request_body = MessagesRequest,
+    responses((status = 200, body = Message), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+)]
+pub(crate) async fn messages(
+    State(service): State<Service>,
+    caller: Caller,
+    exchange: Exchange,
+    Json(body): Json<MessagesRequest>,
+) -> Result<Response, ApiError> {
+    let (ask, stream) = convert::messages(body, &caller)?;
+    let request_id = exchange.id().to_owned();
+    let head = Head { id: service.new_id("msg_"), model: ask.model.clone(), request_id };
+    let generation = Generation::new(&service, admit(&service, &caller, exchange)?, ask);
+    if stream {
+        return sse::respond(generation, MessageStream::new(head), service.config()).await;
+    }
+    Ok(JsonAnswer(message(head, collect(generation, 1).await?)).into_response())
+}
+
+/// The tokens of a conversation, as the model's own template renders it. Nothing is generated.
+#[utoipa::path(
+    post, path = "/v1/messages/count_tokens", tag = "anthropic", request_body = MessagesRequest,
+    responses((status = 200, body = TokenCount), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+)]
+pub(crate) async fn count_tokens(
+    State(service): State<Service>,
+    caller: Caller,
+    exchange: Exchange,
+    Json(body): Json<MessagesRequest>,
+) -> Result<JsonAnswer<TokenCount>, ApiError> {
+    let ask = convert::count(body, &caller)?;
+    let admitted = admit(&service, &caller, exchange)?;
+    let input_tokens = generation::count_tokens(&service, admitted, ask).await?;
+    Ok(JsonAnswer(TokenCount { input_tokens }))
+}
