@@ -1,6 +1,6 @@
 //! `serve`: from settings to a server that answers, and to its end.
 
-use std::{io::Write, path::Path, sync::Arc, time::Duration};
+use std::{io::Write, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
@@ -11,9 +11,6 @@ use tokio::{
 };
 
 use crate::{admin_key, config::Settings, model_commands};
-
-/// Signals that follow each other within this time count as one.
-const ONE_WISH: Duration = Duration::from_millis(100);
 
 /// Serves until a signal ends it.
 pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -> Result<()> {
@@ -59,7 +56,6 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     }
     tracing::info!(grace_ms = settings.grace.as_millis() as u64, "shutting down; a second signal ends at once");
     let _ = stop.send(());
-    signals.settle().await;
     tokio::select! {
         drained = &mut server => {
             drained.context("the server's task failed")?;
@@ -92,11 +88,6 @@ impl Signals {
     fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("listening for signals");
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    /// Takes in what belongs to one and the same wish to end: `timeout` and some shells signal the process and its group.
-    async fn settle(&mut self) {
-        while tokio::time::timeout(ONE_WISH, self.next()).await.is_ok() {}
     }
 
     async fn next(&mut self) {

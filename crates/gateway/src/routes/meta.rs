@@ -12,7 +12,13 @@ use wire::native::Health;
 use crate::{Service, caller::Caller, openapi};
 
 /// Whether the process lives. It never depends on load, models or shutdown: who asks this may kill the process.
-#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, body = Health)), security(()))]
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "service",
+    responses((status = 200, description = "The answer", body = Health)),
+    security(())
+)]
 pub(crate) async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
@@ -20,7 +26,10 @@ pub(crate) async fn healthz() -> Json<Health> {
 /// Whether requests should be sent here: not before the first models are loaded, and no longer once a shutdown has begun.
 #[utoipa::path(
     get, path = "/readyz", tag = "service", security(()),
-    responses((status = 200, body = Health), (status = 503, body = Health))
+    responses(
+        (status = 200, description = "The answer", body = Health),
+        (status = 503, description = "Not ready", body = Health),
+    )
 )]
 pub(crate) async fn readyz(State(service): State<Service>) -> (StatusCode, Json<Health>) {
     if service.is_shutting_down() {
@@ -35,7 +44,7 @@ pub(crate) async fn readyz(State(service): State<Service>) -> (StatusCode, Json<
 /// Counts and latencies in Prometheus's text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "service",
-    responses((status = 200, content_type = "text/plain", body = String))
+    responses((status = 200, description = "The answer", content_type = "text/plain", body = String))
 )]
 pub(crate) async fn metrics(State(service): State<Service>, _: Caller) -> impl IntoResponse {
     let loads = service.catalog().loaded().into_iter().map(|(_, backend)| backend.load());
@@ -44,7 +53,12 @@ pub(crate) async fn metrics(State(service): State<Service>, _: Caller) -> impl I
 }
 
 /// This document.
-#[utoipa::path(get, path = "/openapi.json", tag = "service", responses((status = 200, body = Object)))]
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "service",
+    responses((status = 200, description = "The answer", body = Object))
+)]
 pub(crate) async fn openapi(_: Caller) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], openapi::json())
 }

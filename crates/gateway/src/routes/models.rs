@@ -24,7 +24,10 @@ use crate::{
 /// Every model that requests may name. Who sends `anthropic-version` gets Anthropic's shape.
 #[utoipa::path(
     get, path = "/v1/models", tag = "models", params(ModelPage),
-    responses((status = 200, body = ModelList), (status = "4XX", body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = ModelList),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn list(
     State(service): State<Service>,
@@ -51,7 +54,10 @@ pub(crate) async fn list(
 /// One model. Who sends `anthropic-version` gets Anthropic's shape.
 #[utoipa::path(
     get, path = "/v1/models/{id}", tag = "models", params(("id" = String, Path, description = "The model's name")),
-    responses((status = 200, body = Model), (status = 404, body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = Model),
+        (status = 404, description = "There is no such model", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn retrieve(
     State(service): State<Service>,

@@ -12,7 +12,11 @@ use crate::{Service, admission::admit, body::Json, caller::Caller, error::ApiErr
 /// The token ids of a text.
 #[utoipa::path(
     post, path = "/tokenize", tag = "tokens", request_body = TokenizeRequest,
-    responses((status = 200, body = TokenizeResponse), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = TokenizeResponse),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+        (status = "5XX", description = "Failed here: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn tokenize(
     State(service): State<Service>,
@@ -33,7 +37,11 @@ pub(crate) async fn tokenize(
 /// The text of token ids.
 #[utoipa::path(
     post, path = "/detokenize", tag = "tokens", request_body = DetokenizeRequest,
-    responses((status = 200, body = DetokenizeResponse), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = DetokenizeResponse),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+        (status = "5XX", description = "Failed here: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn detokenize(
     State(service): State<Service>,

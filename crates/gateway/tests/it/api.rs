@@ -366,6 +366,9 @@ async fn the_document_lists_every_route_and_no_other() {
         for (method, operation) in methods.as_object().unwrap() {
             let public = operation["security"] == json!([{}]);
             documented.push((path.clone(), method.to_uppercase(), public));
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(response["description"].is_string(), "{method} {path} {status} lacks what OpenAPI requires");
+            }
         }
     }
     let mut there: Vec<_> =

@@ -25,7 +25,11 @@ use crate::{
 /// The next turn of a conversation, whole or as server-sent events.
 #[utoipa::path(
     post, path = "/v1/messages", tag = "anthropic", request_body = MessagesRequest,
-    responses((status = 200, body = Message), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = Message),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+        (status = "5XX", description = "Failed here: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn messages(
     State(service): State<Service>,
@@ -46,7 +50,11 @@ pub(crate) async fn messages(
 /// The tokens of a conversation, as the model's own template renders it. Nothing is generated.
 #[utoipa::path(
     post, path = "/v1/messages/count_tokens", tag = "anthropic", request_body = MessagesRequest,
-    responses((status = 200, body = TokenCount), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = TokenCount),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+        (status = "5XX", description = "Failed here: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn count_tokens(
     State(service): State<Service>,

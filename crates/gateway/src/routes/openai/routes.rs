@@ -25,7 +25,11 @@ use crate::{
 /// The next turn of a conversation, whole or as server-sent events.
 #[utoipa::path(
     post, path = "/v1/chat/completions", tag = "openai", request_body = ChatRequest,
-    responses((status = 200, body = ChatResponse), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = ChatResponse),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+        (status = "5XX", description = "Failed here: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn chat_completions(
     State(service): State<Service>,
@@ -46,7 +50,11 @@ pub(crate) async fn chat_completions(
 /// The text that follows a prompt, whole or as server-sent events.
 #[utoipa::path(
     post, path = "/v1/completions", tag = "openai", request_body = CompletionRequest,
-    responses((status = 200, body = CompletionResponse), (status = "4XX", body = ErrorResponse), (status = "5XX", body = ErrorResponse))
+    responses(
+        (status = 200, description = "The answer", body = CompletionResponse),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+        (status = "5XX", description = "Failed here: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn completions(
     State(service): State<Service>,
