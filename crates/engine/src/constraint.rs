@@ -8,6 +8,7 @@ pub trait Constraint: Send {
     fn mask(&mut self, allowed: &mut [u64]);
     /// Takes the token that was committed, end tokens included.
     fn accept(&mut self, token: u32);
-    /// Takes back the last `tokens` accepted ones. Called by speculative decoding only, which the engine does not do yet.
+    /// Takes back the last `tokens` accepted ones. The engine itself does not need it: of a draft it accepts only tokens
+    /// that were chosen.
     fn rollback(&mut self, tokens: usize);
 }

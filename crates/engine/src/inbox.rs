@@ -30,6 +30,10 @@ pub struct Snapshot {
     pub step_rows: usize,
     /// Rows of all steps.
     pub rows_total: u64,
+    /// Tokens that speculation proposed, and that were run to be checked.
+    pub tokens_drafted: u64,
+    /// Those of them that were right.
+    pub tokens_accepted: u64,
     /// Time that all forward passes took.
     pub forward_time: Duration,
 }

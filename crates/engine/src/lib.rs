@@ -7,7 +7,7 @@
 //! What the engine promises:
 //!
 //! - A sequence's tokens depend on its request alone: not on what else is in the batch, on chunk borders, on preemption, on
-//!   what the prefix tree has of it or on the reader's pace. (This rests on [`models::Runner::forward`], whose rows do not depend on the batch.)
+//!   what the prefix tree has of it, on speculation or on the reader's pace. (This rests on [`models::Runner::forward`], whose rows do not depend on the batch.)
 //! - It never waits for a reader, and every queue is bounded.
 //! - A reader that goes away frees its sequence before the next step.
 //! - An accepted sequence ends in exactly one [`Output::Finished`], and by then it holds no KV block.
@@ -16,6 +16,7 @@
 //! What it refuses to know: text, chat, HTTP, tenants (a salt stands for one), prices and clocks of the wall.
 
 mod blocks;
+mod budget;
 mod channel;
 mod config;
 mod constraint;
@@ -32,6 +33,7 @@ mod scheduler;
 mod selection;
 mod sequence;
 mod softmax;
+mod speculation;
 mod step;
 mod thread;
 mod turns;

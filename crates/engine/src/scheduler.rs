@@ -1,15 +1,18 @@
 //! Which rows run in the next step, and which KV blocks they use. Plain data, no tensors; tokens are looked at only to
 //! share blocks.
 //!
-//! - Every running sequence that wants one row (decode) gets it. Prompts get chunks of what the step has left, at most half
-//!   of it while anything decodes, so that a long prompt stalls nobody.
-//! - Chunks go to the salt that was served the fewest rows, first come first served inside a salt. A salt that comes back
-//!   starts no lower than the least served of those that stayed (the virtual counters of Sheng et al. 2024, "Fairness in
-//!   Serving Large Language Models"), so nobody saves up.
-//! - A waiting sequence is admitted when there is a place and blocks for all that it has to compute, and one spare block
-//!   for every running sequence, so that admission does not lead straight to preemption. When the first in turn cannot be
-//!   admitted, nobody overtakes it. What the [prefix tree](crate::prefix_tree) has of it is not computed, and counts for
-//!   nothing in its salt's turn.
+//! - Every running sequence that wants one row (decode) gets it. Prompts get chunks of what the step has left, which is as
+//!   much as the [budget](crate::budget) of time allows, so that a long prompt stalls nobody.
+//! - Salts that were served more than [`BURST`] rows beyond the least served one wait. A salt that comes back starts no
+//!   lower than the least served of those that stayed (the virtual counters of Sheng et al. 2024, "Fairness in Serving Large
+//!   Language Models"), so nobody saves up.
+//! - Of the prompts whose salts do not wait, the one with the fewest rows left goes first: that keeps the mean time to first
+//!   token lowest (Schrage 1968, "A Proof of the Optimality of the Shortest Remaining Processing Time Discipline"). A
+//!   quarter of the rows goes to the oldest instead, so that short prompts slow a long one down to that and no further.
+//! - Waiting sequences are admitted in the order in which they came: when there is a place and blocks for all that one has
+//!   to compute, and one spare block for every running sequence, so that admission does not lead straight to preemption.
+//!   When the first cannot be admitted, nobody overtakes it. What the [prefix tree](crate::prefix_tree) has of it is not
+//!   computed, and counts for nothing in its salt's turn.
 //! - A decode row that finds no block takes those of the newest running sequence, which waits again and is computed anew.
 //!   The oldest is never robbed, so it always gets on; that and the bound on one sequence's length make livelock impossible.
 
@@ -20,6 +23,16 @@ use crate::{
     prefix_tree::PrefixTree,
     turns::Turns,
 };
+
+/// Rows that a salt may be served beyond the least served one before it waits. A request that is shorter is served without
+/// regard to turns, unless its salt is ahead already.
+const BURST: u64 = 128;
+
+/// For each row of the oldest prompt, the shortest ones may get this many.
+const SHORTEST: usize = 3;
+
+/// Rows that are handed out at a time: those of a block, or more where the step is large.
+const CHUNK: usize = BLOCK_LEN;
 
 /// Order of submission, from oldest to newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +72,8 @@ struct Entry {
     /// their end are nodes of the tree, the others are private.
     blocks: Vec<u32>,
     readiness: Readiness,
+    /// While it waits: tokens that were found in the tree when its length was first of interest.
+    found: Option<usize>,
 }
 
 impl Entry {
@@ -93,6 +108,21 @@ pub(crate) struct Scheduler {
     step_rows: usize,
     running: usize,
     preemptions: u64,
+    /// Rows that went to the shortest prompts since the oldest had its share.
+    owed: usize,
+}
+
+/// A prompt that may get rows of the step.
+#[derive(Debug)]
+struct Candidate {
+    id: SequenceId,
+    salt: u64,
+    /// Rows that it has got.
+    planned: usize,
+    /// Rows that it may still get.
+    ready: usize,
+    /// Rows until its first token, as far as that can be told.
+    left: usize,
 }
 
 impl Scheduler {
@@ -106,13 +136,15 @@ impl Scheduler {
             step_rows: step_rows.max(1),
             running: 0,
             preemptions: 0,
+            owed: 0,
         }
     }
 
     /// A new sequence of `tokens` tokens, which waits. Ids are given in rising order and never again.
     pub fn add(&mut self, id: SequenceId, salt: u64, tokens: usize) {
         self.turns.enter(salt);
-        let entry = Entry { salt, tokens, computed: 0, blocks: Vec::new(), readiness: Readiness::Rows(usize::MAX) };
+        let readiness = Readiness::Rows(usize::MAX);
+        let entry = Entry { salt, tokens, computed: 0, blocks: Vec::new(), readiness, found: None };
         self.entries.insert(id, entry);
     }
 
@@ -133,14 +165,19 @@ impl Scheduler {
 
     /// The rows of the next step, in order. Each sequence of it has the blocks that its rows need.
     ///
+    /// `prompt_rows` says how many rows of prompts go well with so many that decode. Whoever says none has to say more soon.
+    ///
     /// `reusable` gives the tokens of a waiting sequence, as far as blocks that others computed will do for them. A sequence
     /// that is planned for the first time begins behind what was found.
-    pub fn schedule<'a>(&mut self, reusable: impl Fn(SequenceId) -> &'a [u32]) -> Vec<Planned> {
+    pub fn schedule<'a>(
+        &mut self,
+        prompt_rows: impl Fn(usize) -> usize,
+        reusable: impl Fn(SequenceId) -> &'a [u32],
+    ) -> Vec<Planned> {
         let mut plan = Vec::new();
         self.schedule_decodes(&mut plan);
-        let left = self.step_rows.saturating_sub(plan.len());
-        let budget = if plan.is_empty() { left } else { left.min(self.step_rows / 2).max(1) };
-        self.schedule_chunks(budget, &mut plan, reusable);
+        let most = self.step_rows.saturating_sub(plan.len()).max(1);
+        self.schedule_chunks(prompt_rows(plan.len()).min(most), &mut plan, reusable);
         plan
     }
 
@@ -185,41 +222,82 @@ impl Scheduler {
         plan: &mut Vec<Planned>,
         reusable: impl Fn(SequenceId) -> &'a [u32],
     ) {
-        // Candidates of each salt, newest first, so that the next in turn is popped.
-        let mut queues = BTreeMap::<u64, Vec<SequenceId>>::new();
-        for (&id, entry) in self.entries.iter().rev() {
-            if entry.ready() > 0 && !entry.decodes() {
-                queues.entry(entry.salt).or_default().push(id);
-            }
-        }
-        let mut admitting = true;
+        let chunk = CHUNK.max(budget / 8);
+        let mut candidates = self.candidates(&reusable);
         while budget > 0 {
-            let served = |salt: &u64| self.turns.served(*salt);
-            let next = queues.iter().filter_map(|(salt, queue)| Some((served(salt), *queue.last()?, *salt))).min();
-            let Some((_, id, salt)) = next else { return };
-            if let Some(queue) = queues.get_mut(&salt) {
-                queue.pop();
-            }
+            let Some(oldest) = self.in_turn(&candidates).next() else { break };
+            let next =
+                if self.owed >= SHORTEST * chunk { oldest } else { self.shortest(&candidates).unwrap_or(oldest) };
+            let id = candidates[next].id;
             if !self.entries[&id].is_running() {
-                admitting = admitting && self.admit(id, reusable(id));
-                if !admitting {
-                    continue; // those that run already may still use the step
+                let first = self.first_waiting(&candidates).unwrap_or(next);
+                if self.admit(candidates[first].id, reusable(candidates[first].id)) {
+                    candidates[first] = self.candidate(candidates[first].id);
+                } else {
+                    // Those that run already may still use the step.
+                    candidates.retain(|candidate| self.entries[&candidate.id].is_running());
                 }
+                continue;
             }
-            let entry = &self.entries[&id];
-            let rows = entry.ready().min(budget);
-            plan.push(Planned { id, position: entry.computed, rows });
-            self.turns.serve(salt, rows);
+            let candidate = &mut candidates[next];
+            let rows = chunk.min(candidate.ready).min(budget);
+            candidate.planned += rows;
+            candidate.ready -= rows;
+            candidate.left -= rows;
             budget -= rows;
+            self.turns.serve(candidate.salt, rows);
+            self.owed = if next == oldest { self.owed.saturating_sub(SHORTEST * rows) } else { self.owed + rows };
         }
+        let planned = candidates.iter().filter(|candidate| candidate.planned > 0);
+        plan.extend(planned.map(|candidate| Planned {
+            id: candidate.id,
+            position: self.entries[&candidate.id].computed,
+            rows: candidate.planned,
+        }));
+    }
+
+    /// All prompts that may get rows, oldest first.
+    fn candidates<'a>(&mut self, reusable: impl Fn(SequenceId) -> &'a [u32]) -> Vec<Candidate> {
+        for (&id, entry) in &mut self.entries {
+            if !entry.is_running() && entry.found.is_none() {
+                let shared = self.tree.find(entry.salt, all_but_last(reusable(id)));
+                entry.found = Some(shared.len() * BLOCK_LEN);
+            }
+        }
+        let chunks = self.entries.iter().filter(|(_, entry)| entry.ready() > 0 && !entry.decodes());
+        chunks.map(|(&id, _)| self.candidate(id)).collect()
+    }
+
+    fn candidate(&self, id: SequenceId) -> Candidate {
+        let entry = &self.entries[&id];
+        let found = if entry.is_running() { 0 } else { entry.found.unwrap_or(0) };
+        Candidate { id, salt: entry.salt, planned: 0, ready: entry.ready(), left: entry.wants() - found }
+    }
+
+    /// The one of those in turn with the fewest rows left.
+    fn shortest(&self, candidates: &[Candidate]) -> Option<usize> {
+        self.in_turn(candidates).min_by_key(|&at| (candidates[at].left, candidates[at].id))
+    }
+
+    /// The oldest of those in turn that wait.
+    fn first_waiting(&self, candidates: &[Candidate]) -> Option<usize> {
+        self.in_turn(candidates).find(|&at| !self.entries[&candidates[at].id].is_running())
+    }
+
+    /// Those that can take rows and whose salts are not ahead of others, oldest first.
+    fn in_turn<'a>(&'a self, candidates: &'a [Candidate]) -> impl Iterator<Item = usize> + 'a {
+        let ready = |candidate: &&Candidate| candidate.ready > 0;
+        let served = candidates.iter().filter(ready).map(|candidate| self.turns.served(candidate.salt));
+        let most = served.min().unwrap_or(0) + BURST;
+        let in_turn = move |candidate: &Candidate| candidate.ready > 0 && self.turns.served(candidate.salt) <= most;
+        candidates.iter().enumerate().filter(move |(_, candidate)| in_turn(candidate)).map(|(at, _)| at)
     }
 
     /// Gives a waiting sequence its place and the blocks of all its tokens, shared ones for the beginning of `reusable`;
     /// `false` when there are too few of either.
     fn admit(&mut self, id: SequenceId, reusable: &[u32]) -> bool {
         let entry = &self.entries[&id];
-        // The last token is always computed: somebody wants its logits.
-        let shared = self.tree.find(entry.salt, &reusable[..reusable.len().saturating_sub(1)]);
+        let shared = self.tree.find(entry.salt, all_but_last(reusable));
         let needed = blocks_for(entry.tokens) - shared.len();
         loop {
             // Alone, a sequence always fits. Beside others it leaves them (and itself) a block to grow into.
@@ -256,14 +334,32 @@ impl Scheduler {
         self.tree.let_go(&entry.blocks);
         entry.blocks.clear();
         entry.computed = 0;
+        entry.found = None;
     }
 
-    /// The planned rows ran; `tokens` are all that the sequence has now. Blocks that are computed to their end are shared
-    /// from now on.
-    pub fn commit(&mut self, planned: &Planned, tokens: &[u32]) {
+    /// Gives a planned sequence that decodes the blocks of `rows` rows, as far as they are there for nobody's loss; so many
+    /// rows it may run.
+    pub fn lengthen(&mut self, planned: &mut Planned, rows: usize) {
         let Some(entry) = self.entries.get_mut(&planned.id) else { return };
+        while entry.blocks.len() < blocks_for(entry.computed + rows) {
+            let Some(block) = self.tree.take() else { break };
+            entry.blocks.push(block);
+        }
+        planned.rows = rows.min(entry.blocks.len() * BLOCK_LEN - entry.computed);
+    }
+
+    /// Of the planned rows the first `rows` ran for tokens that the sequence has; `tokens` are all that it has now. Blocks
+    /// that are computed to their end are shared from now on. Where a draft was wrong, nothing is: the rows behind are
+    /// written anew before anybody reads them.
+    pub fn commit(&mut self, id: SequenceId, rows: usize, tokens: &[u32]) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        // The row of the last token was served when it was planned, those of a prompt too.
+        let decoded = entry.computed + 1 == entry.tokens;
+        if decoded && rows > 1 {
+            self.turns.serve(entry.salt, rows - 1);
+        }
         let shared = entry.computed / BLOCK_LEN;
-        entry.computed += planned.rows;
+        entry.computed += rows;
         entry.tokens = tokens.len();
         let (full, _rest) = tokens[..entry.computed].as_chunks();
         for (at, &tokens) in full.iter().enumerate().skip(shared) {
@@ -275,6 +371,11 @@ impl Scheduler {
     /// The sequence's blocks in order of position; empty when it waits.
     pub fn blocks(&self, id: SequenceId) -> &[u32] {
         self.entries.get(&id).map_or(&[], |entry| &entry.blocks)
+    }
+
+    /// Whether a sequence waits.
+    pub fn has_waiting(&self) -> bool {
+        self.running < self.entries.len()
     }
 
     /// Sequences that hold blocks.
@@ -307,6 +408,11 @@ impl Scheduler {
         let running = self.entries.values().filter(|entry| entry.is_running()).count();
         running == self.running && self.tree.agrees_with(self.entries.values().map(|entry| &entry.blocks[..]))
     }
+}
+
+/// What others may have computed of a sequence: its last token is always computed, because somebody wants its logits.
+fn all_but_last(tokens: &[u32]) -> &[u32] {
+    &tokens[..tokens.len().saturating_sub(1)]
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::{
     sampler::{Choice, Sampler},
     scheduler::{Planned, Readiness},
     softmax::BadLogits,
+    speculation::Speculation,
 };
 
 /// Rows of one step when every position of the prompt is reported: each needs logits and a pass over the vocabulary, and
@@ -39,6 +40,11 @@ pub(crate) struct Sequence {
     reported: usize,
     /// It was planned before.
     started: bool,
+    speculation: Speculation,
+    /// In a step that checks a draft: the last token and the draft behind it.
+    draft: Vec<u32>,
+    /// Outputs that the reader's queue took when it was last asked.
+    room: usize,
     stall: Option<Stall>,
     output: Sender,
 }
@@ -59,6 +65,17 @@ struct Stall {
     since: Instant,
     /// Outputs that the reader had taken by then.
     taken: u64,
+}
+
+/// What came of the rows of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Committed {
+    /// Rows that ran for tokens which the sequence has: all but those behind a draft's first wrong token.
+    pub rows: usize,
+    /// Tokens of the draft that were right and went on.
+    pub accepted: usize,
+    /// The sequence has ended.
+    pub finish: Option<Finish>,
 }
 
 /// What committing a row uses, kept between steps for its scratch memory.
@@ -86,6 +103,9 @@ impl Sequence {
             constraint: request.constraint,
             reported: 0,
             started: false,
+            speculation: Speculation::default(),
+            draft: Vec::new(),
+            room: 0,
             stall: None,
             output,
         }
@@ -129,6 +149,8 @@ impl Sequence {
         // While the prompt is reported a row gives an output, the first row gives two and the last one a token more.
         let overhead = if self.reports_prompt() { 2 } else { 0 };
         let room = self.output.room(overhead + 1);
+        self.room = room.free;
+        self.draft.clear();
         if room.free > overhead {
             self.stall = None;
             let most = if overhead > 0 { REPORTED_ROWS.min(room.free - overhead) } else { usize::MAX };
@@ -163,9 +185,35 @@ impl Sequence {
         }
     }
 
+    /// Proposes at most `most` tokens for the next positions, to be run behind the last token in this step; how many. No more
+    /// than could be sent and than the sequence, with a limit of `token_limit` tokens, could still have.
+    pub fn propose(&mut self, most: usize, token_limit: usize) -> usize {
+        // Each token of the draft that is right gives one more than itself.
+        let left = (self.max_tokens - self.generated()).min(token_limit - self.tokens.len()).min(self.room);
+        if !self.reports_prompt() {
+            self.draft.extend(self.tokens.last());
+            self.speculation.propose(&self.tokens, most.min(left.saturating_sub(1)), &mut self.draft);
+        }
+        self.draft.len().saturating_sub(1)
+    }
+
+    /// The tokens of the planned rows.
+    pub fn rows(&self, planned: &Planned) -> &[u32] {
+        if self.drafted(planned) > 0 {
+            &self.draft[..planned.rows]
+        } else {
+            &self.tokens[planned.position..planned.position + planned.rows]
+        }
+    }
+
+    /// How many of the planned rows are a draft's.
+    fn drafted(&self, planned: &Planned) -> usize {
+        (planned.position + planned.rows).saturating_sub(self.tokens.len())
+    }
+
     /// The rows whose logits are needed.
     pub fn wanted(&self, planned: &Planned) -> Logits {
-        if self.reports_prompt() {
+        if self.reports_prompt() || self.drafted(planned) > 0 {
             Logits::All
         } else if planned.position + planned.rows == self.tokens.len() {
             Logits::Last
@@ -174,8 +222,9 @@ impl Sequence {
         }
     }
 
-    /// Takes the wanted rows' logits, `[wanted rows, vocabulary]`: reports the prompt, chooses the next token, sends what is
-    /// new, and says whether that was the end. May panic where a constraint does; the sequence is then to be thrown away.
+    /// Takes the wanted rows' logits, `[wanted rows, vocabulary]`: reports the prompt, chooses the next token, and the one
+    /// after it as long as a draft was right, and sends what is new. May panic where a constraint does; the sequence is then
+    /// to be thrown away.
     pub fn commit(
         &mut self,
         planned: &Planned,
@@ -183,25 +232,39 @@ impl Sequence {
         vocabulary: usize,
         token_limit: usize,
         tools: &mut Tools,
-    ) -> Result<Option<Finish>, BadLogits> {
+    ) -> Result<Committed, BadLogits> {
         if self.reports_prompt() {
             self.report_prompt(planned, logits, vocabulary, tools)?;
         }
+        let all = |finish| Committed { rows: planned.rows, accepted: 0, finish };
         if planned.position + planned.rows < self.tokens.len() {
-            return Ok(None);
+            return Ok(all(None));
         }
         if self.generated() >= self.max_tokens {
-            return Ok(Some(Finish::MaxTokens));
+            return Ok(all(Some(Finish::MaxTokens)));
         }
-        let token = self.choose(&logits[logits.len() - vocabulary..], tools)?;
-        let id = token.id;
-        self.tokens.push(id);
-        self.penalties.count(id);
-        if let Some(constraint) = &mut self.constraint {
-            constraint.accept(id);
+        let drafted = self.drafted(planned);
+        let mut accepted = 0;
+        for logits in logits[logits.len() - (drafted + 1) * vocabulary..].chunks_exact(vocabulary) {
+            let id = self.choose(logits, tools)?;
+            let finish = self.end_behind(id, token_limit);
+            // The next row is about what follows the draft's token, so it counts only if this is the one.
+            if finish.is_none() && self.draft.get(accepted + 1).is_some_and(|&token| token == id) && accepted < drafted
+            {
+                accepted += 1;
+                continue;
+            }
+            if drafted > 0 {
+                self.speculation.learn(drafted, accepted);
+            }
+            return Ok(Committed { rows: planned.rows - drafted + accepted, accepted, finish });
         }
-        self.output.send(Output::Token(token));
-        let finish = if self.end_tokens.contains(&id) {
+        unreachable!("the last row's token is followed by no draft")
+    }
+
+    /// Why the sequence ends with the token that it has just got, if it does.
+    fn end_behind(&self, id: u32, token_limit: usize) -> Option<Finish> {
+        if self.end_tokens.contains(&id) {
             Some(Finish::EndToken)
         } else if self.generated() >= self.max_tokens {
             Some(Finish::MaxTokens)
@@ -209,8 +272,7 @@ impl Sequence {
             Some(Finish::ContextFull)
         } else {
             None
-        };
-        Ok(finish)
+        }
     }
 
     /// Each row's logits are about the token after it. Rows that were reported before a preemption are passed over.
@@ -236,7 +298,8 @@ impl Sequence {
         Ok(())
     }
 
-    fn choose(&mut self, logits: &[f32], tools: &mut Tools) -> Result<Token, BadLogits> {
+    /// Chooses the next token by a row of logits, takes it and sends it.
+    fn choose(&mut self, logits: &[f32], tools: &mut Tools) -> Result<u32, BadLogits> {
         let Tools { sampler, logprobs, allowed } = tools;
         let allowed = match &mut self.constraint {
             Some(constraint) => {
@@ -255,10 +318,17 @@ impl Sequence {
             index: self.generated() as u64,
         };
         let id = sampler.choose(logits, &choice)?;
-        match self.logprobs {
-            Some(top) => logprobs.token(logits, id, top),
-            None => Ok(Token { id, logprob: None, top: Vec::new() }),
+        let token = match self.logprobs {
+            Some(top) => logprobs.token(logits, id, top)?,
+            None => Token { id, logprob: None, top: Vec::new() },
+        };
+        self.tokens.push(id);
+        self.penalties.count(id);
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(id);
         }
+        self.output.send(Output::Token(token));
+        Ok(id)
     }
 
     /// Tells the reader that this was all.

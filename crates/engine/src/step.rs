@@ -13,9 +13,10 @@ use models::{Batch, Logits, Runner, Segment};
 
 use crate::{
     Config, Finish, Snapshot,
+    budget::{Rows, StepCost},
     inbox::Inbox,
     scheduler::{Planned, Scheduler, SequenceId},
-    sequence::{Sequence, Tools},
+    sequence::{Committed, Sequence, Tools},
 };
 
 /// What to do after a step.
@@ -27,6 +28,9 @@ pub(crate) enum Next {
     Sleep(Option<Instant>),
 }
 
+/// Rows that the drafts of one step have together: more would cost more time than they save.
+const DRAFT_ROWS: usize = 12;
+
 /// The runner, and everything that changes from step to step.
 pub(crate) struct Steps {
     runner: Box<dyn Runner>,
@@ -37,6 +41,9 @@ pub(crate) struct Steps {
 struct Live {
     sequences: BTreeMap<SequenceId, Sequence>,
     scheduler: Scheduler,
+    cost: StepCost,
+    /// What the last step computed and when it began: it ends when the next one begins.
+    last_step: Option<(Rows, Instant)>,
     tools: Tools,
     /// Sequences that have ended, whose blocks are let go and whose readers are not told yet.
     ended: Vec<(Sequence, Finish)>,
@@ -50,6 +57,8 @@ struct Live {
     steps: u64,
     step_rows: usize,
     rows_total: u64,
+    tokens_drafted: u64,
+    tokens_accepted: u64,
     forward_time: Duration,
     /// Preemptions that schedulers before this one counted.
     earlier_preemptions: u64,
@@ -65,6 +74,8 @@ impl Steps {
         let live = Live {
             sequences: BTreeMap::new(),
             scheduler: Scheduler::new(kv_blocks, config.max_sequences, config.step_rows),
+            cost: StepCost::default(),
+            last_step: None,
             tools: Tools::default(),
             ended: Vec::new(),
             config,
@@ -76,6 +87,8 @@ impl Steps {
             steps: 0,
             step_rows: 0,
             rows_total: 0,
+            tokens_drafted: 0,
+            tokens_accepted: 0,
             forward_time: Duration::ZERO,
             earlier_preemptions: 0,
         };
@@ -93,9 +106,13 @@ impl Steps {
         self.live.sequences.is_empty() && self.live.ended.is_empty()
     }
 
-    /// One step, or the news that nothing can run.
+    /// One step, or the news that nothing can run. How long a step takes is told by the time of the call after it, which is
+    /// to come at once.
     pub fn step(&mut self, now: Instant) -> Next {
         let Self { runner, live } = self;
+        if let Some((rows, began)) = live.last_step.take() {
+            live.cost.observe(rows, now.saturating_duration_since(began));
+        }
         let plan = live.schedule(now);
         if plan.is_empty() {
             live.publish();
@@ -105,7 +122,10 @@ impl Steps {
         let logits = run(&mut **runner, live, &plan);
         live.count(&plan, started.elapsed());
         match logits {
-            Ok(logits) => live.commit(&plan, logits),
+            Ok(logits) => {
+                live.last_step = Some((live.rows(&plan), now));
+                live.commit(&plan, logits);
+            }
             // Whose rows made it panic cannot be known, so all of the step fail; the others go on.
             Err(ForwardFailed) => plan.iter().for_each(|planned| live.end(planned.id, Finish::Failed)),
         }
@@ -142,7 +162,7 @@ fn run<'a>(runner: &'a mut dyn Runner, live: &Live, plan: &[Planned]) -> Result<
         .map(|planned| {
             let sequence = &live.sequences[&planned.id];
             Segment {
-                tokens: &sequence.tokens()[planned.position..planned.position + planned.rows],
+                tokens: sequence.rows(planned),
                 position: planned.position,
                 blocks: live.scheduler.blocks(planned.id),
                 logits: sequence.wanted(planned),
@@ -204,13 +224,46 @@ impl Live {
         for (id, finish) in ended {
             self.end(id, finish);
         }
-        let plan = self.scheduler.schedule(|id| self.sequences[&id].reusable());
+        let (cost, config) = (&self.cost, &self.config);
+        let prompt_rows =
+            |decode| cost.prompt_rows(decode, if decode > 0 { config.decode_step } else { config.prefill_step });
+        let mut plan = self.scheduler.schedule(prompt_rows, |id| self.sequences[&id].reusable());
+        if self.config.speculation {
+            self.speculate(&mut plan);
+        }
         for planned in &plan {
             if let Some(sequence) = self.sequences.get_mut(&planned.id) {
                 sequence.begin(planned);
             }
         }
         plan
+    }
+
+    /// Lengthens the rows of sequences that decode by what may come next, when the step has nothing else to do: nobody waits
+    /// or computes a prompt, and few decode.
+    fn speculate(&mut self, plan: &mut [Planned]) {
+        let most = DRAFT_ROWS / plan.len().max(1);
+        let decodes = |planned: &Planned| planned.position + 1 == self.sequences[&planned.id].tokens().len();
+        if most == 0 || self.scheduler.has_waiting() || !plan.iter().all(decodes) {
+            return;
+        }
+        for planned in plan {
+            if let Some(sequence) = self.sequences.get_mut(&planned.id) {
+                let drafted = sequence.propose(most, self.token_limit);
+                self.scheduler.lengthen(planned, 1 + drafted);
+                self.tokens_drafted += planned.rows as u64 - 1;
+            }
+        }
+    }
+
+    /// What the step computes.
+    fn rows(&self, plan: &[Planned]) -> Rows {
+        let mut rows = Rows::default();
+        for planned in plan {
+            let generates = planned.position + 1 == self.sequences[&planned.id].tokens().len();
+            *(if generates { &mut rows.decode } else { &mut rows.prompt }) += planned.rows;
+        }
+        rows
     }
 
     /// Gives each sequence of the step its logits. What one sequence does cannot hurt another.
@@ -224,8 +277,9 @@ impl Live {
             let committed =
                 guarded(|| sequence.commit(planned, own, self.vocabulary, self.token_limit, &mut self.tools));
             match committed {
-                Ok(Ok(finish)) => {
-                    self.scheduler.commit(planned, sequence.tokens());
+                Ok(Ok(Committed { rows, accepted, finish })) => {
+                    self.tokens_accepted += accepted as u64;
+                    self.scheduler.commit(planned.id, rows, sequence.tokens());
                     if let Some(finish) = finish {
                         self.end(planned.id, finish);
                     }
@@ -277,6 +331,8 @@ impl Live {
             preemptions: self.earlier_preemptions + self.scheduler.preemptions(),
             step_rows: self.step_rows,
             rows_total: self.rows_total,
+            tokens_drafted: self.tokens_drafted,
+            tokens_accepted: self.tokens_accepted,
             forward_time: self.forward_time,
         };
         self.inbox.publish(snapshot, ended);

@@ -3,10 +3,12 @@
 
 mod determinism;
 mod isolation;
+mod latency;
 mod lifecycle;
 mod limits;
 mod prefixes;
 mod readers;
+mod speculation;
 
 use std::{
     pin::Pin,
@@ -42,6 +44,9 @@ fn request(prompt: &[u32], max_tokens: usize) -> SequenceRequest {
     }
 }
 
+/// Long enough for anything; nothing waits for it unless it fails.
+const AGES: Duration = Duration::from_secs(3600);
+
 /// An engine whose steps and clock are in the test's hand.
 struct Harness {
     steps: Steps,
@@ -51,7 +56,12 @@ struct Harness {
 }
 
 impl Harness {
+    /// Its steps have all the time they want: `step_rows` alone bounds them.
     fn new(script: Script, config: Config) -> Self {
+        Self::timed(script, Config { decode_step: AGES, prefill_step: AGES, ..config })
+    }
+
+    fn timed(script: Script, config: Config) -> Self {
         let inbox = Arc::<Inbox>::default();
         let token_limit = script.context_length.min(script.kv_blocks * BLOCK_LEN);
         let runner = Scripted::new(script);

@@ -160,6 +160,11 @@ impl Metrics {
             ("modelworks_sequences_running", "Sequences that hold KV blocks: the batch", load.sequences_running),
             ("modelworks_sequences_waiting", "Sequences that wait for a place: the queue", load.sequences_waiting),
             ("modelworks_kv_blocks_used", "KV blocks in use", load.kv_blocks_used),
+            (
+                "modelworks_kv_blocks_cached",
+                "KV blocks kept for prompts that begin alike; as good as free",
+                load.kv_blocks_cached,
+            ),
             ("modelworks_kv_blocks_total", "KV blocks there are", load.kv_blocks_total),
         ];
         for (name, help, value) in gauges {
@@ -173,6 +178,8 @@ impl Metrics {
                 "Rows of those passes; by steps, the mean batch size",
                 load.step_rows,
             ),
+            ("modelworks_speculation_drafted_total", "Tokens that speculation proposed", load.tokens_drafted),
+            ("modelworks_speculation_accepted_total", "Proposed tokens that were right", load.tokens_accepted),
         ];
         for (name, help, value) in counters {
             text.family(name, "counter", help);

@@ -66,10 +66,16 @@ pub struct Load {
     pub sequences_waiting: u64,
     /// KV blocks in use.
     pub kv_blocks_used: u64,
+    /// KV blocks that nobody uses, kept for prompts that begin as earlier ones did; as good as free.
+    pub kv_blocks_cached: u64,
     /// KV blocks there are.
     pub kv_blocks_total: u64,
     /// Forward passes since the backend started.
     pub steps: u64,
     /// Rows (tokens) that those passes computed; divided by `steps`, the mean batch size.
     pub step_rows: u64,
+    /// Tokens that speculation proposed.
+    pub tokens_drafted: u64,
+    /// Those of them that were right.
+    pub tokens_accepted: u64,
 }

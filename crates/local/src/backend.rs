@@ -112,9 +112,12 @@ impl Backend for LocalBackend {
             sequences_running: snapshot.running as u64,
             sequences_waiting: snapshot.waiting as u64,
             kv_blocks_used: snapshot.kv_blocks_used as u64,
+            kv_blocks_cached: snapshot.kv_blocks_cached as u64,
             kv_blocks_total: snapshot.kv_blocks_total as u64,
             steps: snapshot.steps,
             step_rows: snapshot.rows_total,
+            tokens_drafted: snapshot.tokens_drafted,
+            tokens_accepted: snapshot.tokens_accepted,
         }
     }
 }

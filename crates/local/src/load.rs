@@ -29,6 +29,10 @@ pub struct Options {
     pub max_sequences: usize,
     /// Sequences that may wait.
     pub max_queue: usize,
+    /// Longest time between two tokens of a running stream that prompts of others may cause.
+    pub inter_token_latency: Duration,
+    /// Guess tokens of answers that repeat themselves or their prompt. The answers are the same either way.
+    pub speculation: bool,
     /// Bytes that the process may use altogether.
     pub available_bytes: u64,
 }
@@ -36,9 +40,11 @@ pub struct Options {
 /// A reader that takes nothing for this long loses its sequence.
 const READER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Rows of one step. A step of this many rows stays well under 100 ms for the default model, which bounds how late a
-/// cancellation is seen and how long a prompt holds up the streams beside it.
-const STEP_ROWS: usize = 64;
+/// Most rows of one step: more would hardly make prefill faster, but its memory larger.
+const STEP_ROWS: usize = 512;
+
+/// How long a step may take while no stream waits for its next token: what bounds how late a cancellation is seen.
+const PREFILL_STEP: Duration = Duration::from_millis(100);
 
 /// Why a model cannot be loaded.
 #[derive(Debug, Error)]
@@ -138,6 +144,9 @@ pub fn load(
             max_sequences: options.max_sequences,
             max_queue: options.max_queue,
             step_rows: STEP_ROWS,
+            decode_step: options.inter_token_latency,
+            prefill_step: PREFILL_STEP.max(options.inter_token_latency),
+            speculation: options.speculation,
             reader_timeout: READER_TIMEOUT,
         },
     );

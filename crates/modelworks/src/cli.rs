@@ -2,7 +2,8 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use crate::size;
 
@@ -99,6 +100,20 @@ pub struct EngineArgs {
     /// Memory of the KV cache, such as 512M or 2G [default: a quarter of what weights leave, at most eight contexts].
     #[arg(long, env = "MODELWORKS_KV_MEMORY", value_name = "SIZE", value_parser = size::parse)]
     pub kv_memory: Option<u64>,
+    /// Milliseconds between two tokens of a stream that prompts of others may cause; more makes prompts quicker [default: 50].
+    #[arg(long, env = "MODELWORKS_INTER_TOKEN_LATENCY", value_name = "MS")]
+    pub inter_token_latency: Option<u64>,
+    /// Guess the next tokens of answers that repeat themselves or their prompt; the answers stay the same [default: off].
+    #[arg(long, env = "MODELWORKS_SPECULATION", value_name = "on|off")]
+    pub speculation: Option<Switch>,
+}
+
+/// A setting that is on or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Switch {
+    On,
+    Off,
 }
 
 /// `serve`.

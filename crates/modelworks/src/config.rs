@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::{
-    cli::{EngineArgs, ServeArgs},
+    cli::{EngineArgs, ServeArgs, Switch},
     machine, size,
 };
 
@@ -40,6 +40,8 @@ struct File {
     threads: Option<usize>,
     context: Option<u64>,
     kv_memory: Option<String>,
+    inter_token_latency: Option<u64>,
+    speculation: Option<Switch>,
     max_sequences: Option<usize>,
     max_queue: Option<usize>,
     grace: Option<u64>,
@@ -63,6 +65,8 @@ impl Settings {
             threads: args.engine.threads.or(file.threads),
             context: args.engine.context.or(file.context),
             kv_memory,
+            inter_token_latency: args.engine.inter_token_latency.or(file.inter_token_latency),
+            speculation: args.engine.speculation.or(file.speculation),
         };
         let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
@@ -85,6 +89,11 @@ pub fn engine_options(args: &EngineArgs, max_sequences: usize, max_queue: usize)
     ensure!((1..=4096).contains(&max_sequences), "--max-sequences is {max_sequences}; it must be between 1 and 4096");
     ensure!(max_queue <= 1 << 20, "--max-queue is {max_queue}; it must be at most {}", 1 << 20);
     ensure!(args.context != Some(0), "--context is 0; a model needs at least one token of context");
+    let inter_token_latency = args.inter_token_latency.unwrap_or(50);
+    ensure!(
+        (5..=10_000).contains(&inter_token_latency),
+        "--inter-token-latency is {inter_token_latency} ms; it must be between 5 and 10000"
+    );
     Ok(local::Options {
         level: None,
         threads,
@@ -92,6 +101,8 @@ pub fn engine_options(args: &EngineArgs, max_sequences: usize, max_queue: usize)
         kv_bytes: args.kv_memory,
         max_sequences,
         max_queue,
+        inter_token_latency: Duration::from_millis(inter_token_latency),
+        speculation: args.speculation == Some(Switch::On),
         available_bytes: machine::memory(),
     })
 }
@@ -128,13 +139,19 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("modelworks.toml");
-        fs::write(&path, "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nmodel = ['a', 'b']").unwrap();
+        fs::write(
+            &path,
+            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nspeculation = 'on'\nmodel = ['a', 'b']",
+        )
+        .unwrap();
         let args = ServeArgs { config: Some(path), listen: Some(([127, 0, 0, 1], 2).into()), ..ServeArgs::default() };
         let settings = Settings::resolve(args).unwrap();
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.engine.threads, 3);
         assert_eq!(settings.engine.kv_bytes, Some(64 << 20));
         assert_eq!(settings.engine.max_sequences, 32);
+        assert_eq!(settings.engine.inter_token_latency, Duration::from_millis(50));
+        assert!(settings.engine.speculation && !Settings::resolve(ServeArgs::default()).unwrap().engine.speculation);
         assert_eq!(settings.models, ["a", "b"]);
     }
 
@@ -145,6 +162,8 @@ mod tests {
             ("kv_memory = 'much'", "much"),
             ("threads = 0", "--threads"),
             ("context = 0", "--context"),
+            ("inter_token_latency = 4", "--inter-token-latency"),
+            ("speculation = true", "speculation"),
             ("model = 'a'", "model"),
         ] {
             let error = format!("{:#}", config(text).unwrap_err());

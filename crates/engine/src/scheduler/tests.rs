@@ -17,10 +17,14 @@ struct Twin {
     readiness: Readiness,
     /// It may take blocks that others computed.
     reuses: bool,
-    has_run: bool,
 }
 
 impl Twin {
+    /// The next token. Two are all there is, so that sequences which part may meet again.
+    fn next(&self) -> u32 {
+        self.tokens.iter().sum::<u32>() / 3 % 2
+    }
+
     fn wants(&self) -> usize {
         self.tokens.len() - self.computed
     }
@@ -36,6 +40,10 @@ struct Check {
     blocks: usize,
     step_rows: usize,
     max_sequences: usize,
+    /// Rows of prompts that the budget of time allows, whatever decodes.
+    prompt_rows: usize,
+    /// When nobody waits and all decode, drafts have this many tokens, and the first so many are right.
+    drafts: (usize, usize),
 }
 
 impl Check {
@@ -48,6 +56,8 @@ impl Check {
             blocks,
             step_rows,
             max_sequences,
+            prompt_rows: usize::MAX,
+            drafts: (0, 0),
         }
     }
 
@@ -62,7 +72,7 @@ impl Check {
         self.next += 1;
         self.scheduler.add(id, salt, tokens.len());
         let last = tokens.len() + output;
-        let twin = Twin { salt, tokens, last, computed: 0, readiness: ALL, reuses, has_run: false };
+        let twin = Twin { salt, tokens, last, computed: 0, readiness: ALL, reuses };
         self.twins.insert(id, twin);
         id
     }
@@ -80,7 +90,9 @@ impl Check {
     fn schedule(&mut self) -> Vec<Planned> {
         let preemptions = self.scheduler.preemptions();
         let twins = &self.twins;
-        let plan = self.scheduler.schedule(|id| if twins[&id].reuses { &twins[&id].tokens } else { &[] });
+        let prompt_rows = self.prompt_rows;
+        let reusable = |id| if twins[&id].reuses { &twins[&id].tokens[..] } else { &[] };
+        let plan = self.scheduler.schedule(|_| prompt_rows, reusable);
         for (id, twin) in &mut self.twins {
             if self.scheduler.blocks(*id).is_empty() {
                 twin.computed = 0; // waits, or was preempted
@@ -100,7 +112,9 @@ impl Check {
 
     /// One step; the plan, after everything that must hold of it was checked.
     fn step(&mut self) -> Vec<Planned> {
-        let plan = self.schedule();
+        let waited: BTreeSet<SequenceId> =
+            self.twins.keys().copied().filter(|&id| self.scheduler.blocks(id).is_empty()).collect();
+        let mut plan = self.schedule();
         let mut holders = BTreeMap::<u32, usize>::new();
         let mut running = 0;
         for (&id, twin) in &self.twins {
@@ -134,43 +148,66 @@ impl Check {
             decodes += usize::from(twin.wants() == 1);
         }
         let rows: usize = plan.iter().map(|planned| planned.rows).sum();
-        assert!(rows <= self.step_rows.max(decodes + 1), "{rows} rows, {decodes} of them decode");
+        let most = self.step_rows.saturating_sub(decodes).min(self.prompt_rows).max(1);
+        assert!(rows <= decodes + most, "{rows} rows, {decodes} of them decode");
         for (id, twin) in &self.twins {
             let decodes = twin.computed > 0 && twin.wants() == 1 && twin.readiness == ALL;
             assert!(!decodes || seen.contains(id), "a running sequence was not decoded");
         }
-        // First come, first served inside a salt.
-        for (id, twin) in &self.twins {
-            if twin.has_run || seen.contains(id) || twin.readiness != ALL {
-                continue;
-            }
-            let overtaken = self
-                .twins
-                .iter()
-                .find(|(other, o)| *other > id && o.salt == twin.salt && seen.contains(other) && !o.has_run);
-            assert!(overtaken.is_none(), "{id:?} was overtaken by {overtaken:?}");
+        // Inside a salt, places and blocks go to whoever came first.
+        let admitted = |id: &SequenceId| !self.scheduler.blocks(*id).is_empty();
+        for id in waited.iter().filter(|id| !admitted(id) && self.twins[id].readiness == ALL) {
+            let same = |other: &&SequenceId| *other > id && self.twins[other].salt == self.twins[id].salt;
+            let overtaker = waited.iter().filter(same).find(|other| admitted(other));
+            assert!(overtaker.is_none(), "{id:?} was overtaken by {overtaker:?}");
         }
-        for planned in &plan {
-            let twin = self.twins.get_mut(&planned.id).expect("planned sequences are live");
+        let drafts = self.draft(&mut plan);
+        for (planned, draft) in plan.iter().zip(&drafts) {
+            let twin = &self.twins[&planned.id];
+            let tokens = [&twin.tokens[..], &draft[..]].concat();
             let blocks = self.scheduler.blocks(planned.id);
             for end in planned.position + 1..=planned.position + planned.rows {
                 let block = blocks[(end - 1) / BLOCK_LEN];
-                assert_eq!(holders[&block], 1, "{planned:?} writes to block {block}, which others read");
-                self.contents[block as usize] = (twin.salt, twin.tokens[..end].to_vec());
+                let held = holders.get(&block).copied().unwrap_or(1); // it may be new, for a draft
+                assert_eq!(held, 1, "{planned:?} writes to block {block}, which others read");
+                self.contents[block as usize] = (twin.salt, tokens[..end].to_vec());
             }
         }
-        for planned in &plan {
+        for (planned, draft) in plan.iter().zip(drafts) {
             let twin = self.twins.get_mut(&planned.id).expect("planned sequences are live");
-            twin.has_run = true;
-            twin.computed += planned.rows;
-            if twin.wants() == 0 {
-                // Two tokens are all there is, so that sequences which part may meet again.
-                let sum: u32 = twin.tokens.iter().sum();
-                twin.tokens.push(sum / 3 % 2);
+            let mut right = 0;
+            if planned.position + planned.rows >= twin.tokens.len() {
+                let mut next = twin.next();
+                twin.tokens.push(next);
+                while draft.get(right) == Some(&next) {
+                    next = twin.next();
+                    twin.tokens.push(next);
+                    right += 1;
+                }
             }
-            self.scheduler.commit(planned, &twin.tokens);
+            let rows = planned.rows - draft.len() + right;
+            twin.computed += rows;
+            self.scheduler.commit(planned.id, rows, &twin.tokens);
         }
         plan
+    }
+
+    /// Drafts for the rows of a step that only decodes, each as long as there were blocks for.
+    fn draft(&mut self, plan: &mut [Planned]) -> Vec<Vec<u32>> {
+        let alone = !self.scheduler.has_waiting() && plan.iter().all(|planned| self.twins[&planned.id].wants() == 1);
+        let mut drafts = vec![Vec::new(); plan.len()];
+        for (planned, draft) in plan.iter_mut().zip(&mut drafts).filter(|_| alone) {
+            let twin = &self.twins[&planned.id];
+            let length = self.drafts.0.min((twin.last - twin.tokens.len()).saturating_sub(1));
+            self.scheduler.lengthen(planned, 1 + length);
+            let mut next = Twin { tokens: twin.tokens.clone(), ..*twin };
+            for at in 0..planned.rows - 1 {
+                let token = next.next();
+                draft.push(if at < self.drafts.1 { token } else { 1 - token });
+                next.tokens.push(token);
+            }
+        }
+        drafts
     }
 
     /// Removes the sequences that have all their tokens.
@@ -215,8 +252,10 @@ proptest! {
         blocks in 8_usize..30,
         max_sequences in 1_usize..6,
         step_rows in 1_usize..40,
+        prompt_rows in 1_usize..40,
+        drafts in (0_usize..9, 0_usize..9),
     ) {
-        let mut check = Check::new(blocks, max_sequences, step_rows);
+        let mut check = Check { prompt_rows, drafts, ..Check::new(blocks, max_sequences, step_rows) };
         for op in ops {
             let pick = |twins: &BTreeMap<SequenceId, Twin>, at: usize| twins.keys().nth(at % twins.len().max(1)).copied();
             match op {
@@ -258,7 +297,7 @@ fn the_least_served_salt_goes_first() {
         }
     }
     assert!(served_before > 0 && rows[1] >= 300);
-    assert!(rows[0].abs_diff(rows[1]) <= 2 * 32, "{rows:?}");
+    assert!(rows[0].abs_diff(rows[1]) <= BURST as usize + 32, "{rows:?}");
 }
 
 #[test]
@@ -296,4 +335,94 @@ fn a_large_prompt_in_turn_is_not_overtaken_for_ever() {
         }
     }
     panic!("the large prompt starved");
+}
+
+#[test]
+fn a_short_prompt_does_not_wait_for_a_long_one_of_its_salt() {
+    let mut check = Check { prompt_rows: 25, ..Check::new(1000, 100, 500) };
+    for _ in 0..8 {
+        check.add(0, 16, 500);
+    }
+    while check.twins.values().any(|twin| twin.computed == 0) {
+        check.step();
+    }
+    let long = check.add(0, 2000, 5);
+    (0..5).for_each(|_| drop(check.step()));
+    for _ in 0..10 {
+        let short = check.add(0, 24, 1);
+        let mut steps = 0;
+        while check.twins[&short].tokens.len() == 24 {
+            check.step();
+            steps += 1;
+        }
+        assert!(steps <= 2, "{steps} steps");
+        check.remove_finished();
+    }
+    assert!(check.twins[&long].computed < 1000);
+}
+
+#[test]
+fn short_prompts_without_end_leave_a_quarter_to_a_long_one() {
+    let mut check = Check { prompt_rows: 25, ..Check::new(10_000, 10_000, 500) };
+    let long = check.add(0, 500, 1);
+    let mut rows = 0;
+    while check.twins.contains_key(&long) {
+        check.add(0, 30, 1); // more than the step has rows
+        rows += check.step().iter().map(|planned| planned.rows).sum::<usize>();
+        check.remove_finished();
+        assert!(rows <= 4 * 500 + 4 * 25, "after {rows} rows it has {}", check.twins[&long].computed);
+    }
+    assert!(rows > 3 * 500, "the short ones came first: {rows}");
+}
+
+/// Steps from the arrival of a prompt of `length` tokens to its first token, with another salt that floods or without.
+fn steps_to_first_token(length: usize, flood: Option<(usize, usize)>, budget: usize) -> usize {
+    let mut scheduler = Scheduler::new(100_000, 1000, 1000);
+    let mut tokens = BTreeMap::<SequenceId, Vec<u32>>::new();
+    let add = |scheduler: &mut Scheduler, tokens: &mut BTreeMap<_, _>, salt, length| {
+        let id = SequenceId(tokens.len() as u64);
+        scheduler.add(id, salt, length);
+        tokens.insert(id, vec![id.0 as u32; length]);
+        id
+    };
+    let step = |scheduler: &mut Scheduler, tokens: &mut BTreeMap<SequenceId, Vec<u32>>| {
+        for planned in scheduler.schedule(|_| budget, |_| &[]) {
+            let all = tokens.get_mut(&planned.id).expect("planned sequences are live");
+            if planned.position + planned.rows == all.len() {
+                all.push(0);
+            }
+            scheduler.commit(planned.id, planned.rows, all);
+        }
+    };
+    let (head_start, others) = flood.unwrap_or_default();
+    for _ in 0..others {
+        add(&mut scheduler, &mut tokens, 1, 4000);
+    }
+    (0..head_start).for_each(|_| step(&mut scheduler, &mut tokens));
+    let id = add(&mut scheduler, &mut tokens, 2, length);
+    for steps in 1.. {
+        step(&mut scheduler, &mut tokens);
+        if tokens[&id].len() > length {
+            return steps;
+        }
+    }
+    unreachable!("there is no bound on steps");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A tenant that floods with prompts of 4,000 tokens at most doubles another's time to first token, but for its burst.
+    #[test]
+    fn a_flood_at_most_doubles_the_time_to_first_token(
+        length in prop_oneof![1_usize..100, 100_usize..4000],
+        head_start in 0_usize..400,
+        others in 1_usize..20,
+        budget in prop_oneof![Just(25_usize), 8_usize..100],
+    ) {
+        let alone = steps_to_first_token(length, None, budget);
+        let flooded = steps_to_first_token(length, Some((head_start, others)), budget);
+        let burst = (BURST as usize + budget).div_ceil(budget);
+        prop_assert!(flooded <= 2 * alone + burst, "{flooded} steps instead of {alone}");
+    }
 }

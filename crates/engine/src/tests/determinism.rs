@@ -121,9 +121,12 @@ proptest! {
         max_sequences in 1_usize..9,
         // 159 tokens at most: the least is what one sequence may need, so blocks are short nearly always.
         kv_blocks in 10_usize..40,
+        speculation in any::<bool>(),
+        habit in prop_oneof![Just(0.0_f32), Just(4.0), Just(9.0)],
     ) {
-        let script = Script { kv_blocks, ..Script::default() };
-        let mut harness = Harness::new(script.clone(), Config { max_sequences, step_rows, ..Config::default() });
+        let script = Script { kv_blocks, habit, ..Script::default() };
+        let config = Config { max_sequences, step_rows, speculation, ..Config::default() };
+        let mut harness = Harness::new(script.clone(), config);
         let mut coming: Vec<_> = plans.iter().enumerate().collect();
         let mut running: Vec<(usize, Option<Tokens>, Vec<Output>)> = Vec::new();
         let mut step = 0;
@@ -221,7 +224,7 @@ fn the_nth_token_is_the_samplers_nth_draw_given_all_before_it() {
 fn a_prompt_whose_report_is_preempted_is_reported_once() {
     // The older sequence grows into blocks that the younger one holds while its prompt is still being reported.
     let script = Script { kv_blocks: 12, ..Script::default() };
-    let mut harness = Harness::new(script.clone(), Config { step_rows: 4, ..Config::default() });
+    let mut harness = Harness::new(script.clone(), Config { step_rows: 3, ..Config::default() });
     let mut old = harness.submit(request(&[1], 150));
     while harness.steps.snapshot().kv_blocks_used < 2 {
         harness.step();

@@ -6,9 +6,6 @@ use crate::{Engine, random};
 
 use super::*;
 
-/// Long enough for anything; nothing waits for it unless it fails.
-const AGES: Duration = Duration::from_secs(120);
-
 fn start(script: Script, config: Config) -> Engine {
     Engine::start(Box::new(Scripted::new(script)), config)
 }

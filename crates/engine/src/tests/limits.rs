@@ -93,7 +93,7 @@ fn nothing_to_generate_is_nothing_but_the_prompt() {
 }
 
 #[test]
-fn a_step_is_bounded_and_prompts_leave_half_of_it_to_decoding() {
+fn a_step_has_no_more_rows_than_it_may_and_is_shared() {
     let mut harness = Harness::new(Script::default(), Config { step_rows: 32, ..Config::default() });
     let mut first = harness.submit(request(&[1; 100], 50));
     let mut second = harness.submit(request(&[2; 100], 50));
@@ -101,10 +101,6 @@ fn a_step_is_bounded_and_prompts_leave_half_of_it_to_decoding() {
     harness.finish(&mut second);
     let log = harness.log.lock().expect("the runner does not panic");
     assert!(log.iter().all(|step| step.rows() <= 32));
-    for step in log.iter().filter(|step| step.segments.iter().any(|&(_, position, _)| position >= 100)) {
-        let chunks: usize = step.segments.iter().filter(|s| s.1 < 100).map(|s| s.2).sum();
-        assert!(chunks <= 16, "{step:?}");
-    }
     let both = log.iter().filter(|step| step.segments.len() == 2);
     assert!(both.count() > 40, "the two should share most steps");
 }

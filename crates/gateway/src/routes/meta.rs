@@ -68,8 +68,11 @@ fn sum(one: Load, other: Load) -> Load {
         sequences_running: one.sequences_running + other.sequences_running,
         sequences_waiting: one.sequences_waiting + other.sequences_waiting,
         kv_blocks_used: one.kv_blocks_used + other.kv_blocks_used,
+        kv_blocks_cached: one.kv_blocks_cached + other.kv_blocks_cached,
         kv_blocks_total: one.kv_blocks_total + other.kv_blocks_total,
         steps: one.steps + other.steps,
         step_rows: one.step_rows + other.step_rows,
+        tokens_drafted: one.tokens_drafted + other.tokens_drafted,
+        tokens_accepted: one.tokens_accepted + other.tokens_accepted,
     }
 }

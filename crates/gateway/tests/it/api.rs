@@ -318,9 +318,12 @@ async fn metrics_count_what_happened() {
         sequences_running: 1,
         sequences_waiting: 2,
         kv_blocks_used: 3,
+        kv_blocks_cached: 7,
         kv_blocks_total: 4,
         steps: 5,
         step_rows: 6,
+        tokens_drafted: 8,
+        tokens_accepted: 9,
     };
     let app = app(backend);
     for _ in 0..2 {
@@ -347,9 +350,12 @@ async fn metrics_count_what_happened() {
         "modelworks_sequences_running 2",
         "modelworks_sequences_waiting 4",
         "modelworks_kv_blocks_used 6",
+        "modelworks_kv_blocks_cached 14",
         "modelworks_kv_blocks_total 8",
         "modelworks_engine_steps_total 10",
         "modelworks_engine_step_rows_total 12",
+        "modelworks_speculation_drafted_total 16",
+        "modelworks_speculation_accepted_total 18",
     ] {
         assert!(answer.text().lines().any(|found| found == line), "{line} is not in\n{}", answer.text());
     }
