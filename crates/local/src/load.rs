@@ -81,6 +81,16 @@ pub struct Summary {
     pub chat: bool,
 }
 
+/// A model that runs.
+pub struct Loaded {
+    /// Answers requests.
+    pub backend: Arc<dyn Backend>,
+    /// What it takes.
+    pub plan: MemoryPlan,
+    /// Architecture, sizes and defaults.
+    pub description: Description,
+}
+
 /// Reads a model's description. Costs as much as opening the files.
 pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
@@ -92,11 +102,7 @@ pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
 /// Loads a model and starts its engine. Blocks for as long as reading and repacking the weights takes.
 ///
 /// `progress(done, all)` is called with bytes of tensors, from several threads.
-pub fn load(
-    path: &Path,
-    options: &Options,
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<(Arc<dyn Backend>, MemoryPlan), LoadError> {
+pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Loaded, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
     let kv_type = models::KvType::F16;
     let description = models::describe(&checkpoint, kv_type)?;
@@ -145,7 +151,7 @@ pub fn load(
     let most_choices = options.max_sequences + options.max_queue;
     let backend =
         LocalBackend::new(tokenizer, template, engine, defaults, context_length, most_choices, options.threads);
-    Ok((Arc::new(backend), plan))
+    Ok(Loaded { backend: Arc::new(backend), plan, description })
 }
 
 fn tokenizer_of(checkpoint: &Checkpoint) -> Result<Tokenizer, text::Error> {
