@@ -6,6 +6,7 @@ mod edges;
 mod licences;
 mod metadata;
 mod names;
+mod synthesize;
 mod unsafe_code;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -22,6 +23,8 @@ enum Task {
     /// Measure.
     #[command(subcommand)]
     Bench(Bench),
+    /// Write a GGUF file with a large model's shape and random weights.
+    Synthesize(synthesize::Synthesize),
 }
 
 /// What can be measured.
@@ -34,6 +37,7 @@ enum Bench {
 fn main() -> Result<ExitCode> {
     match Task::parse() {
         Task::Tidy => tidy(),
+        Task::Synthesize(arguments) => synthesize::write(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Bench(Bench::Serve(arguments)) => bench::serve(&arguments).map(|()| ExitCode::SUCCESS),
     }
 }

@@ -3,7 +3,9 @@
 //! The recipe, which holds at every level and makes a row's bits independent of the rest of the batch, of where prompts
 //! are cut, of block ids and of threads:
 //!
-//! - A score is the sum over dimensions, in order, of fused multiply-adds of (query · scale) and key; then the soft cap.
+//! - A score is the sum over dimensions, in order, of fused multiply-adds of (query · scale) and key; then, if keys are
+//!   8-bit codes, it is multiplied with their scale; then the soft cap. The weights of values that are codes are multiplied
+//!   with theirs.
 //! - Positions are taken in parts of `PART`, aligned at absolute position 0. In a part: the greatest score m, weights
 //!   e^(score − m), their sum (16 accumulators, by position modulo 16, then the tree of `Lanes::sum`), and the weighted
 //!   sum of values, position by position. What a query must not see is left out, not multiplied by zero: a cell that
@@ -105,6 +107,7 @@ pub fn attend(
     match kv.cells() {
         Cells::F32(planes) => batch.attend(planes, out),
         Cells::F16(planes) => batch.attend(planes, out),
+        Cells::I8(planes) => batch.attend(planes, out),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Options {
     pub context_length: Option<u64>,
     /// Bytes of KV cache; `None` takes a part of what the weights leave.
     pub kv_bytes: Option<u64>,
+    /// How keys and values are stored.
+    pub kv_type: models::KvType,
     /// Sequences that run at once.
     pub max_sequences: usize,
     /// Sequences that may wait.
@@ -104,7 +106,7 @@ pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
 /// `progress(done, all)` is called with bytes of tensors, from several threads.
 pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Loaded, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
-    let kv_type = models::KvType::F16;
+    let kv_type = options.kv_type;
     let description = models::describe(&checkpoint, kv_type)?;
     let plan = memory::plan(
         &description,

@@ -7,9 +7,9 @@ use std::cell::Cell;
 
 use kernels::{
     Pool,
-    matrix::{Format, Matrix, Row},
+    matrix::{self, Format, Matrix, Row},
 };
-use weights::{Checkpoint, Groups, Tensor, TensorType};
+use weights::{Checkpoint, Codes, Groups, Scales, Tensor, TensorType};
 
 use crate::Error;
 
@@ -223,24 +223,37 @@ impl<'a> Loader<'a> {
         Ok(matrix)
     }
 
-    /// What a tensor becomes. A survey reads no numbers and takes it that the scales of Q4_0 are in the usual range.
+    /// What a tensor becomes. A survey reads no numbers and takes it that scales are in the usual range.
     fn format(&self, tensor: &Tensor<'_>) -> Format {
         let usual = || {
             let groups = tensor.kind.groups()?;
-            Some(Groups { f16_scales: groups.f16_scales || tensor.kind == TensorType::Q4_0, ..groups })
+            let scales = if groups.scales == Scales::Any { Scales::F16 } else { groups.scales };
+            Some(Groups { scales, ..groups })
         };
         format(tensor.kind, if self.packs { tensor.groups() } else { usual() })
     }
 }
 
-/// Floats stay what they are, everything else decomposes into codes and scales.
+/// Floats stay what they are, everything else keeps its codes, in the least bits that the kernels have for them.
 fn format(kind: TensorType, groups: Option<Groups>) -> Format {
     match (kind, groups) {
         (_, Some(groups)) => Format::Quantised {
             group: groups.length,
-            code_bits: groups.code_bits,
+            codes: match groups.codes {
+                Codes::Unsigned(..=4) => matrix::Codes::U4,
+                Codes::Unsigned(_) => matrix::Codes::U5,
+                Codes::Signed(..=4) => matrix::Codes::I4,
+                Codes::Signed(5) => matrix::Codes::I5,
+                Codes::Signed(6) => matrix::Codes::I6,
+                Codes::Signed(_) => matrix::Codes::I8,
+                Codes::Levels(levels) => matrix::Codes::Levels(levels),
+            },
             has_min: groups.has_min,
-            f16_scales: groups.f16_scales,
+            scales: match groups.scales {
+                Scales::Any => matrix::Scales::F32,
+                Scales::F16 => matrix::Scales::F16,
+                Scales::Products => matrix::Scales::Products,
+            },
         },
         (TensorType::F16, None) => Format::F16,
         (TensorType::BF16, None) => Format::BF16,
@@ -252,6 +265,21 @@ fn format(kind: TensorType, groups: Option<Groups>) -> Format {
 fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
     let (bytes, columns) = (tensor.row(row), tensor.columns());
     match (tensor.kind, tensor.kind.groups()) {
+        (kind, Some(groups)) if groups.scales == Scales::Products => {
+            let (count, blocks) = (columns / groups.length, columns / kind.block().0);
+            let (mut codes, mut scales, mut mins) = (vec![0; columns], vec![0; count], vec![0; count]);
+            let (mut common_scales, mut common_mins) = (vec![0; blocks], vec![0; blocks]);
+            let (of_groups, common) =
+                ([&mut scales[..], &mut mins[..]], [&mut common_scales[..], &mut common_mins[..]]);
+            weights::factors(kind, bytes, &mut codes, of_groups, common);
+            sink(Row::Products {
+                codes: &codes,
+                scales: &scales,
+                mins: &mins,
+                common_scales: &common_scales,
+                common_mins: &common_mins,
+            });
+        }
         (kind, Some(groups)) => {
             let mut codes = vec![0; columns];
             let mut scales = vec![0.0; columns / groups.length];
@@ -319,17 +347,15 @@ mod tests {
     }
 
     #[test]
-    fn q4_0_has_f16_scales_where_they_are_exact() {
-        let of_scales = |scales: &[u16]| {
-            let block = |scale: &u16| scale.to_le_bytes().into_iter().chain((0..16).map(|i| i << 4 | (15 - i)));
-            let bytes: Vec<u8> = scales.iter().flat_map(block).collect();
-            let (format, found, wanted) = packed(TensorType::Q4_0, &bytes, 32 * scales.len());
-            assert_eq!(found, wanted);
-            assert_eq!(wanted[..3], [7.0, 6.0, 5.0], "codes 15, 14, 13 and a scale of 1");
-            matches!(format, Format::Quantised { f16_scales: true, .. })
-        };
-        // 1, -0.1, the smallest of all, and the largest whose eightfold is an f16 too.
-        assert!(of_scales(&[0x3c00, 0xae66, 0x0001, 0x6fff]));
-        assert!(!of_scales(&[0x3c00, 0x7000]));
+    fn tensors_take_the_bits_that_they_have_in_the_file() {
+        for kind in TensorType::ALL {
+            let tensor = Tensor { name: "w", kind, shape: &[0, 512], bytes: &[] };
+            let packed = Matrix::packed_bytes(format(kind, tensor.groups()), 16, 512) as f64;
+            let (values, bytes) = kind.block();
+            let growth = packed / (16 * 512 / values * bytes) as f64;
+            // Codes of 2 and 3 bits take 4, which is half as much again and more.
+            let few_bits = matches!(kind, TensorType::Q2_K | TensorType::Q3_K);
+            assert_eq!((0.99..=1.1).contains(&growth), !few_bits, "{} times {growth}", kind.name());
+        }
     }
 }

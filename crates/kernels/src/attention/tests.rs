@@ -73,9 +73,15 @@ impl Sequence {
     /// The textbook, in f64.
     fn reference(&self, kind: KvType) -> Vec<f64> {
         let Shape { heads, kv_heads, head_dim, scale, window, softcap } = self.shape;
-        let cached = |x: f32| match kind {
-            KvType::F32 => f64::from(x),
-            KvType::F16 => f64::from(f16_to_f32(f32_to_f16(x))),
+        // What the cache makes of a head's numbers at a position.
+        let cached = |dimensions: &[f32]| -> Vec<f64> {
+            let peak = dimensions.iter().fold(0.0, |peak: f32, x| peak.max(x.abs()));
+            let one = |x: &f32| match kind {
+                KvType::F32 => *x,
+                KvType::F16 => f16_to_f32(f32_to_f16(*x)),
+                KvType::I8 => (x * (127.0 / peak)).round_ties_even() * (peak / 127.0),
+            };
+            dimensions.iter().map(|x| f64::from(one(x))).collect()
         };
         let mut out = Vec::new();
         for row in 0..self.len {
@@ -86,18 +92,20 @@ impl Sequence {
                 let first = window.map_or(0, |window| (row + 1).saturating_sub(window));
                 let scores: Vec<f64> = (first..=row)
                     .map(|position| {
-                        let k = &self.k[at(position)..][..head_dim];
-                        let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * cached(k)).sum();
+                        let k = cached(&self.k[at(position)..][..head_dim]);
+                        let dot: f64 = q.iter().zip(k).map(|(&q, k)| f64::from(q) * k).sum();
                         let score = dot * f64::from(scale);
                         softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
                     })
                     .collect();
                 let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
-                for d in 0..head_dim {
-                    let weighted = |(i, score): (usize, &f64)| (score - max).exp() * cached(self.v[at(first + i) + d]);
-                    out.push(scores.iter().enumerate().map(weighted).sum::<f64>() / sum);
+                let mut weighted = vec![0.0; head_dim];
+                for (position, score) in (first..).zip(&scores) {
+                    let v = cached(&self.v[at(position)..][..head_dim]);
+                    weighted.iter_mut().zip(v).for_each(|(sum, v)| *sum += (score - max).exp() * v);
                 }
+                out.extend(weighted.into_iter().map(|weighted| weighted / sum));
             }
         }
         out
@@ -128,7 +136,7 @@ fn scalar_agrees_with_the_textbook() {
     let mut random = Random::new(1);
     let pool = Pool::new(Level::Scalar, 1);
     for (index, shape) in SHAPES.map(shape).into_iter().enumerate() {
-        for kind in [KvType::F32, KvType::F16] {
+        for kind in [KvType::F32, KvType::F16, KvType::I8] {
             let sequence = Sequence::new(&mut random, shape, if index < 2 { 530 } else { 90 + index });
             let out = sequence.run(&pool, kind, &sequence.ids(), [usize::MAX]);
             for (i, (&ours, theirs)) in out.iter().zip(sequence.reference(kind)).enumerate() {
@@ -145,7 +153,7 @@ fn bits_depend_on_nothing_but_the_sequence() {
     for shape in SHAPES.map(shape) {
         let len = random.below(250) + 260;
         let sequence = Sequence::new(&mut random, shape, len);
-        for kind in [KvType::F32, KvType::F16] {
+        for kind in [KvType::F32, KvType::F16, KvType::I8] {
             let expected = bits(&sequence.run(&Pool::new(Level::Scalar, 1), kind, &sequence.ids(), [usize::MAX]));
             for level in Level::available() {
                 for threads in [1, 3] {

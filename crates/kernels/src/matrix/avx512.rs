@@ -104,6 +104,49 @@ impl<const VNNI: bool> Vectors for Avx512<VNNI> {
     }
 
     #[inline(always)]
+    unsafe fn load_high_bits<const BITS: u32>(from: *const u8) -> Self::Ints {
+        // SAFETY: 16 or 32 bytes, as promised by the caller.
+        unsafe {
+            if BITS == 1 {
+                let first = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()));
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), _mm256_srli_epi16::<4>(first))
+            } else {
+                _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast()))
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn with_high_bits<const BITS: u32, const N: u32>(low: Self::Ints, high: Self::Ints) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe {
+            let mask = _mm512_set1_epi16(((1 << BITS) - 1) << 4);
+            let at = (BITS * N) as i32;
+            let (left, right) = (_mm_cvtsi32_si128((4 - at).max(0)), _mm_cvtsi32_si128((at - 4).max(0)));
+            let high = _mm512_srl_epi16(_mm512_sll_epi16(high, left), right);
+            _mm512_or_si512(low, _mm512_and_si512(high, mask))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn less(codes: Self::Ints, offset: i16) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe { _mm512_sub_epi16(codes, _mm512_set1_epi16(offset)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_levels(from: *const i8) -> Self::Ints {
+        // SAFETY: 16 bytes, as promised by the caller.
+        unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn levels(levels: Self::Ints, codes: Self::Ints) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe { _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(_mm512_shuffle_epi8(levels, codes))) }
+    }
+
+    #[inline(always)]
     unsafe fn load_bytes(from: *const u8) -> Self::Ints {
         // SAFETY: 32 bytes, as promised by the caller.
         unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast())) }
@@ -138,6 +181,12 @@ impl<const VNNI: bool> Vectors for Avx512<VNNI> {
     unsafe fn to_floats(ints: Self::Ints) -> Self::Floats {
         // SAFETY: as above.
         unsafe { _mm512_cvtepi32_ps(ints) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> Self::Floats {
+        // SAFETY: 16 bytes, as promised by the caller.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
     }
 
     #[inline(always)]

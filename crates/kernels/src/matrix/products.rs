@@ -1,13 +1,14 @@
 //! Products of one set of activations with several matrices: how the work is divided, and who does it.
 
-use super::{Matrix, activations::Activations, layout::PANEL, scalar};
-#[cfg(target_arch = "x86_64")]
-use super::{avx2::Avx2, avx512::Avx512};
 #[cfg(target_arch = "x86_64")]
 use super::{
+    Codes,
+    avx2::Avx2,
+    avx512::Avx512,
     vectors::{Tile, Vectors},
     weights,
 };
+use super::{Matrix, activations::Activations, layout::PANEL, scalar};
 use crate::{Level, Pool, disjoint::Disjoint};
 
 /// Matrices that one job multiplies; more are done in several jobs.
@@ -195,6 +196,10 @@ unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activati
         codes: activations.codes[part.rows.start * padded_columns..].as_ptr(),
         terms: terms[part.rows.start * group_count..].as_ptr(),
         groups: group_count,
+        levels: match groups.map(|groups| groups.codes) {
+            Some(Codes::Levels(levels)) => levels,
+            _ => &[0; 16],
+        },
         // SAFETY: `multiply` checked that there are as many outputs as rows of activations times rows of weights.
         out: unsafe { product.out.as_mut_ptr().add(part.rows.start * layout.rows + first_row) },
         outs: layout.rows.min(part.panels.end * PANEL) - first_row,
