@@ -10,7 +10,7 @@ use crate::{
     Error,
     config::{self, Defaults, ModelConfig},
     decoder::Layer,
-    layers::{AttentionOptions, Bias, PreNormLayer},
+    layers::{AttentionOptions, PreNormLayer},
     loader::Loader,
     registry::Architecture,
     settings::Settings,
@@ -18,6 +18,7 @@ use crate::{
 
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
     name: "llama",
+    ggufs: &["llama"],
     classes: &["LlamaForCausalLM", "MistralForCausalLM"],
     model_types: &["llama", "mistral"],
     configure,
@@ -37,6 +38,6 @@ fn configure(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
 
 fn layer(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Box<dyn Layer>, Error> {
     // `attention_bias` is off in every published model of this family but allowed for; the tensors tell.
-    let options = AttentionOptions { bias: Bias::WhereStored, head_norms: false };
+    let options = AttentionOptions::default();
     PreNormLayer::load(loader, config, layer, &options)
 }

@@ -9,11 +9,13 @@ use super::Step;
 use crate::{
     Error,
     config::ModelConfig,
-    loader::{Loader, Name},
+    loader::{Loader, Name, Rows},
 };
 
 const GATE: Name = Name::new("ffn_gate", "mlp.gate_proj");
 const UP: Name = Name::new("ffn_up", "mlp.up_proj");
+/// The two in one, in this order.
+const GATE_UP: Name = Name::new("ffn_up", "mlp.gate_up_proj");
 const DOWN: Name = Name::new("ffn_down", "mlp.down_proj");
 
 /// One layer's MLP.
@@ -29,15 +31,32 @@ pub(crate) struct GatedMlp {
 impl GatedMlp {
     /// Takes one layer's tensors.
     pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Self, Error> {
-        let (hidden, wide) = (config.hidden, config.feed_forward);
+        let wide = Rows::all(config.feed_forward);
+        Self::load_from(loader, config, layer, [(GATE, &wide), (UP, &wide)])
+    }
+
+    /// Takes one layer's tensors, of which one holds gate and up.
+    pub(crate) fn load_fused(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Self, Error> {
+        let wide = config.feed_forward;
+        let of = |taken| Rows { stored: 2 * wide, taken };
+        Self::load_from(loader, config, layer, [(GATE_UP, &of(0..wide)), (GATE_UP, &of(wide..2 * wide))])
+    }
+
+    fn load_from(
+        loader: &Loader<'_>,
+        config: &ModelConfig,
+        layer: usize,
+        [(gate, gate_rows), (up, up_rows)]: [(Name, &Rows); 2],
+    ) -> Result<Self, Error> {
+        let (hidden, down_rows) = (config.hidden, &Rows::all(config.hidden));
         Ok(Self {
-            gate: loader.layer_matrix(layer, GATE, wide, hidden)?,
-            up: loader.layer_matrix(layer, UP, wide, hidden)?,
-            down: loader.layer_matrix(layer, DOWN, hidden, wide)?,
+            gate: loader.layer_matrix(layer, gate, gate_rows, hidden)?,
+            up: loader.layer_matrix(layer, up, up_rows, hidden)?,
+            down: loader.layer_matrix(layer, DOWN, down_rows, config.feed_forward)?,
             biases: [
-                loader.layer_bias(layer, GATE, wide)?,
-                loader.layer_bias(layer, UP, wide)?,
-                loader.layer_bias(layer, DOWN, hidden)?,
+                loader.layer_bias(layer, gate, gate_rows)?,
+                loader.layer_bias(layer, up, up_rows)?,
+                loader.layer_bias(layer, DOWN, down_rows)?,
             ],
             activation: config.activation,
         })

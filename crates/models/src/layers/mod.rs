@@ -8,12 +8,14 @@ mod mlp;
 mod norm;
 mod pre_norm;
 mod rope;
+mod sandwich;
 
 pub(crate) use attention::{Attention, AttentionOptions, Bias};
 pub(crate) use mlp::GatedMlp;
 pub(crate) use norm::Norm;
 pub(crate) use pre_norm::PreNormLayer;
-pub(crate) use rope::{Rope, checked_base};
+pub(crate) use rope::{Rope, Scaling, checked_base};
+pub(crate) use sandwich::SandwichLayer;
 
 use kernels::{Pool, attention::Span, elementwise, matrix::Activations, rope::Table};
 

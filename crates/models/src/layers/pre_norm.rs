@@ -29,11 +29,23 @@ impl PreNormLayer {
         layer: usize,
         options: &AttentionOptions,
     ) -> Result<Box<dyn Layer>, Error> {
+        let attention = Attention::load(loader, config, layer, options)?;
+        Self::of_parts(loader, config, layer, attention, GatedMlp::load(loader, config, layer)?)
+    }
+
+    /// Takes the norms, and has the two parts already.
+    pub(crate) fn of_parts(
+        loader: &Loader<'_>,
+        config: &ModelConfig,
+        layer: usize,
+        attention: Attention,
+        mlp: GatedMlp,
+    ) -> Result<Box<dyn Layer>, Error> {
         Ok(Box::new(Self {
             attention_norm: Norm::of_layer(loader, config, layer, ATTENTION_NORM, config.hidden)?,
-            attention: Attention::load(loader, config, layer, options)?,
+            attention,
             mlp_norm: Norm::of_layer(loader, config, layer, MLP_NORM, config.hidden)?,
-            mlp: GatedMlp::load(loader, config, layer)?,
+            mlp,
         }))
     }
 }
