@@ -62,6 +62,7 @@ fn configure_text(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
             rope_base: 1_000_000.0,
             activation: "gelu_pytorch_tanh",
             tied: true,
+            ..Defaults::default()
         }
     };
     let mut config = gemma2::read(settings, &defaults, LAYERS_OF_27B)?;
@@ -74,9 +75,9 @@ fn configure_text(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
         let sliding = sliding_layers(settings, config.layers.len())?;
         for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
             if sliding {
-                *layer = LayerConfig { window: Some(window), rope: LOCAL };
+                *layer = LayerConfig { window: Some(window), rope: LOCAL, ..*layer };
             } else {
-                *layer = LayerConfig { window: None, rope: GLOBAL };
+                *layer = LayerConfig { window: None, rope: GLOBAL, ..*layer };
             }
         }
     }

@@ -163,6 +163,35 @@ impl<'a> Loader<'a> {
         self.take_matrix(&self.of_layer(layer, name, "weight"), &[rows.stored, columns], rows.taken.clone())
     }
 
+    /// Whether one layer has this tensor.
+    pub(crate) fn has_in_layer(&self, layer: usize, name: Name) -> bool {
+        self.checkpoint.tensor(&self.of_layer(layer, name, "weight")).is_some()
+    }
+
+    /// One expert's matrix. A GGUF stacks those of all experts, `[experts, rows.stored, columns]`; folders have a tensor
+    /// for each, whose name holds its number.
+    pub(crate) fn expert_matrix(
+        &self,
+        layer: usize,
+        (gguf, hugging_face): (&str, &str),
+        (expert, experts): (usize, usize),
+        rows: &Rows,
+        columns: usize,
+    ) -> Result<Matrix, Error> {
+        let Range { start, end } = rows.taken;
+        match self.prefix {
+            Prefix::Gguf => {
+                let first = expert * rows.stored;
+                let shape = [experts, rows.stored, columns];
+                self.take_matrix(&format!("blk.{layer}.{gguf}.weight"), &shape, first + start..first + end)
+            }
+            Prefix::HuggingFace(below, _) => {
+                let name = format!("{below}layers.{layer}.{hugging_face}.weight");
+                self.take_matrix(&name, &[rows.stored, columns], start..end)
+            }
+        }
+    }
+
     /// A vector of the whole model.
     pub(crate) fn vector(&self, name: Name, length: usize) -> Result<Vec<f32>, Error> {
         self.take_vector(&self.of_model(name, "weight"), &[length], 0..length)

@@ -7,7 +7,7 @@ use crate::{
     Error,
     config::{self, Defaults, ModelConfig},
     decoder::Layer,
-    layers::{Attention, AttentionOptions, GatedMlp, PreNormLayer, Scaling},
+    layers::{Attention, AttentionOptions, FeedForward, GatedMlp, PreNormLayer, Scaling},
     loader::Loader,
     registry::Architecture,
     settings::Settings,
@@ -42,5 +42,6 @@ fn configure(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
 fn layer(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Box<dyn Layer>, Error> {
     let options = AttentionOptions { fused: true, ..AttentionOptions::default() };
     let attention = Attention::load(loader, config, layer, &options)?;
-    PreNormLayer::of_parts(loader, config, layer, attention, GatedMlp::load_fused(loader, config, layer)?)
+    let mlp = GatedMlp::load_fused(loader, config, layer)?;
+    PreNormLayer::of_parts(loader, config, layer, attention, FeedForward::Mlp(mlp))
 }

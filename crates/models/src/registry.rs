@@ -3,8 +3,8 @@
 use weights::Checkpoint;
 
 use crate::{
-    Error, config::ModelConfig, decoder::Layer, gemma2, gemma3, llama, loader::Loader, phi3, qwen2, qwen3,
-    settings::Settings,
+    Error, config::ModelConfig, decoder::Layer, gemma2, gemma3, llama, loader::Loader, mixtral, phi3, qwen2, qwen3,
+    qwen3_moe, settings::Settings,
 };
 
 /// How one architecture is recognised, read and built.
@@ -31,6 +31,8 @@ const ARCHITECTURES: &[Architecture] = &[
     llama::ARCHITECTURE,
     qwen2::ARCHITECTURE,
     qwen3::ARCHITECTURE,
+    qwen3_moe::ARCHITECTURE,
+    mixtral::ARCHITECTURE,
     phi3::ARCHITECTURE,
     gemma2::ARCHITECTURE,
     gemma3::ARCHITECTURE,

@@ -136,6 +136,9 @@ fn tiny_models_of_every_kind() {
         "gemma3-nested/hf",
         "phi3/hf",
         "gemma2/hf",
+        "qwen3moe/q4_1.gguf",
+        "qwen3moe-mixed/hf",
+        "mixtral/hf",
     ] {
         for kv_type in [KvType::F16, KvType::F32] {
             check(&fixture(&format!("tiny/{model}")), kv_type, &lengths, 4, &[1, 2, 3]);

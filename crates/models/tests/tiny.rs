@@ -138,6 +138,25 @@ fn phi3_may_have_long_rope() {
 }
 
 #[test]
+fn qwen3_may_have_experts_in_some_layers_or_all() {
+    check("qwen3moe-mixed", "hf");
+    check("qwen3moe", "hf");
+    check("qwen3moe", "f32.gguf");
+    for file in ["q4_1.gguf", "q4_1-fused.gguf"] {
+        for level in Level::available() {
+            // The weights are the same numbers, but activations are rounded for them.
+            check_at("qwen3moe", file, "logits.f32", level, KvType::F32, Q8_0);
+        }
+    }
+}
+
+#[test]
+fn mixtral_has_experts_and_is_llama_in_a_gguf() {
+    check("mixtral", "hf");
+    check("mixtral", "f32.gguf");
+}
+
+#[test]
 fn gemma2_has_windows_four_norms_and_soft_caps() {
     check("gemma2", "hf");
     check("gemma2", "f32.gguf");
@@ -165,6 +184,9 @@ fn a_long_run_through_the_cache_is_the_same_as_one_pass() {
         ("phi3", "q8_0.gguf"),
         ("phi3-long", "hf"),
         ("gemma2", "f32.gguf"),
+        ("qwen3moe-mixed", "hf"),
+        ("qwen3moe", "q4_1.gguf"),
+        ("mixtral", "f32.gguf"),
     ] {
         for kv_type in [KvType::F32, KvType::F16] {
             let path = fixture(&format!("tiny/{model}/{file}"));

@@ -52,7 +52,7 @@ pub(crate) struct Attention {
     value: Projection,
     output: Projection,
     head_norms: Option<(Norm, Norm)>,
-    shape: Shape,
+    shape: Shape<'static>,
     rope: usize,
     pairing: Pairing,
 }

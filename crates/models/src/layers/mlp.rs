@@ -1,11 +1,12 @@
 //! The gated MLP (arXiv 2002.05202): `down(activation(gate(x)) * up(x))`.
 
 use kernels::{
+    Pool,
     elementwise::{self, Activation},
-    matrix::{self, Matrix},
+    matrix::{self, Activations, Matrix},
 };
 
-use super::Step;
+use super::{Buffer, Scratch, Step};
 use crate::{
     Error,
     config::ModelConfig,
@@ -49,30 +50,51 @@ impl GatedMlp {
         [(gate, gate_rows), (up, up_rows)]: [(Name, &Rows); 2],
     ) -> Result<Self, Error> {
         let (hidden, down_rows) = (config.hidden, &Rows::all(config.hidden));
-        Ok(Self {
-            gate: loader.layer_matrix(layer, gate, gate_rows, hidden)?,
-            up: loader.layer_matrix(layer, up, up_rows, hidden)?,
-            down: loader.layer_matrix(layer, DOWN, down_rows, config.feed_forward)?,
-            biases: [
-                loader.layer_bias(layer, gate, gate_rows)?,
-                loader.layer_bias(layer, up, up_rows)?,
-                loader.layer_bias(layer, DOWN, down_rows)?,
-            ],
-            activation: config.activation,
-        })
+        let matrices = [
+            loader.layer_matrix(layer, gate, gate_rows, hidden)?,
+            loader.layer_matrix(layer, up, up_rows, hidden)?,
+            loader.layer_matrix(layer, DOWN, down_rows, config.feed_forward)?,
+        ];
+        let biases = [
+            loader.layer_bias(layer, gate, gate_rows)?,
+            loader.layer_bias(layer, up, up_rows)?,
+            loader.layer_bias(layer, DOWN, down_rows)?,
+        ];
+        Ok(Self::of_parts(matrices, biases, config.activation))
+    }
+
+    /// Puts gate, up and down together, each with its bias.
+    pub(crate) fn of_parts(
+        [gate, up, down]: [Matrix; 3],
+        biases: [Option<Vec<f32>>; 3],
+        activation: Activation,
+    ) -> Self {
+        Self { gate, up, down, biases, activation }
     }
 
     /// `scratch.rows = mlp(scratch.rows)`.
     pub(crate) fn apply(&self, step: &mut Step<'_>) {
-        let (pool, rows) = (step.pool, step.rows());
-        let scratch = &mut *step.scratch;
+        let length = step.rows() * self.gate.columns();
+        let Scratch { rows, activations, gate, up, .. } = &mut *step.scratch;
+        self.run(step.pool, rows.of_length(length), activations, [gate, up]);
+    }
+
+    /// `rows = mlp(rows)`; the other arguments are memory.
+    pub(crate) fn run(
+        &self,
+        pool: &Pool,
+        rows: &mut [f32],
+        activations: &mut Activations,
+        [gate, up]: [&mut Buffer; 2],
+    ) {
         let (hidden, wide) = (self.gate.columns(), self.down.columns());
-        let gate = scratch.gate.of_length(rows * wide);
-        let up = scratch.up.of_length(rows * wide);
+        let count = rows.len() / hidden;
+        let gate = gate.of_length(count * wide);
+        let up = up.of_length(count * wide);
         let [gate_bias, up_bias, down_bias] = &self.biases;
 
-        scratch.activations.set(pool, rows, hidden, scratch.rows.of_length(rows * hidden));
-        matrix::multiply(pool, &scratch.activations, &mut [(&self.gate, &mut *gate), (&self.up, &mut *up)]);
+        activations.set(pool, count, hidden, rows);
+        matrix::multiply(pool, activations, &mut [(&self.gate, &mut *gate), (&self.up, &mut *up)]);
         for (bias, out) in [(gate_bias, &mut *gate), (up_bias, &mut *up)] {
             if let Some(bias) = bias {
                 elementwise::add_bias(pool, out, bias);
@@ -80,11 +102,10 @@ impl GatedMlp {
         }
         elementwise::gated(pool, self.activation, gate, up);
 
-        scratch.activations.set(pool, rows, wide, gate);
-        let out = scratch.rows.of_length(rows * hidden);
-        matrix::multiply(pool, &scratch.activations, &mut [(&self.down, &mut *out)]);
+        activations.set(pool, count, wide, gate);
+        matrix::multiply(pool, activations, &mut [(&self.down, &mut *rows)]);
         if let Some(bias) = down_bias {
-            elementwise::add_bias(pool, out, bias);
+            elementwise::add_bias(pool, rows, bias);
         }
     }
 }
