@@ -1,4 +1,9 @@
-//! Instruction-set levels and which of them this CPU has.
+//! Instruction-set levels, and which of them this CPU has.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+
+use std::{fmt, str::FromStr};
 
 /// An instruction-set level. Levels are ordered: a CPU that has one has all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,13 +16,17 @@ pub enum Level {
     Avx512,
     /// AVX-512 VNNI, on top of [`Level::Avx512`].
     Avx512Vnni,
+    /// AMX for 8-bit integers, on top of [`Level::Avx512Vnni`].
+    Amx,
 }
 
 impl Level {
     /// All levels, lowest first.
-    const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Vnni];
+    pub const ALL: [Self; 5] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Amx];
 
-    /// The best level that this CPU has.
+    /// The best level that this CPU has, and that the operating system lets this process use.
+    ///
+    /// What the CPU says of itself; [`Selection`](crate::Selection) also checks that it computes right.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -28,7 +37,10 @@ impl Level {
             if !(has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl")) {
                 return Self::Avx2;
             }
-            if has!("avx512vnni") { Self::Avx512Vnni } else { Self::Avx512 }
+            if !has!("avx512vnni") {
+                return Self::Avx512;
+            }
+            if amx::may_be_used() { Self::Amx } else { Self::Avx512Vnni }
         }
         #[cfg(not(target_arch = "x86_64"))]
         Self::Scalar
@@ -39,7 +51,45 @@ impl Level {
         let best = Self::detect();
         Self::ALL.into_iter().filter(|&level| level <= best).collect()
     }
+
+    /// How it is spelt: what [`FromStr`] reads and [`Display`](fmt::Display) writes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512-vnni",
+            Self::Amx => "amx",
+        }
+    }
 }
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Level {
+    type Err = UnknownLevel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
+        Self::ALL.into_iter().find(|level| level.name() == text).ok_or_else(|| UnknownLevel(text.to_owned()))
+    }
+}
+
+/// No level has this name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownLevel(String);
+
+impl fmt::Display for UnknownLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = Level::ALL.map(Level::name).join(", ");
+        write!(f, "{:?} is no instruction-set level; there are {names}", self.0)
+    }
+}
+
+impl std::error::Error for UnknownLevel {}
 
 #[cfg(test)]
 mod tests {
@@ -51,5 +101,15 @@ mod tests {
         assert_eq!(available.first(), Some(&Level::Scalar));
         assert_eq!(available.last(), Some(&Level::detect()));
         assert!(available.is_sorted());
+    }
+
+    #[test]
+    fn a_name_is_read_as_the_level_that_writes_it() {
+        assert!(Level::ALL.is_sorted());
+        for level in Level::ALL {
+            assert_eq!(level.to_string().parse(), Ok(level));
+        }
+        let error = "sse2".parse::<Level>().unwrap_err().to_string();
+        assert!(error.contains("sse2") && error.contains("avx512-vnni"), "{error}");
     }
 }

@@ -27,6 +27,8 @@ mod half;
 mod level;
 mod math;
 mod pool;
+mod self_check;
 
-pub use level::Level;
+pub use level::{Level, UnknownLevel};
 pub use pool::Pool;
+pub use self_check::{LevelError, Operation, Selection};

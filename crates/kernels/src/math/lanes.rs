@@ -92,7 +92,7 @@ pub(crate) fn dispatch<K: Kernel>(pool: &Pool, kernel: K) {
     match pool.level() {
         // SAFETY: a pool's level is one that this CPU has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx512Vnni => unsafe { super::avx512::run(kernel) },
+        Level::Avx512 | Level::Avx512Vnni | Level::Amx => unsafe { super::avx512::run(kernel) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { super::avx2::run(kernel) },

@@ -2,9 +2,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::{
-    Codes,
+    Codes, amx,
     avx2::Avx2,
     avx512::Avx512,
+    layout::BLOCK,
     vectors::{Tile, Vectors},
     weights,
 };
@@ -155,6 +156,8 @@ fn computation(level: Level) -> Computation {
         Level::Avx512 => with_vectors::<Avx512<false>>,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => with_vectors::<Avx512<true>>,
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => with_tile_registers,
         _ => plain,
     }
 }
@@ -181,12 +184,45 @@ unsafe fn plain(product: &Product<'_>, activations: &Activations, part: &Part) {
 /// As [`Computation`].
 #[cfg(target_arch = "x86_64")]
 unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activations, part: &Part) {
+    let layout = &product.matrix.layout;
+    let tile = tile(product, activations, part);
+    // SAFETY: the tile's outputs belong to it alone, and the instruction set is there, as promised by the caller.
+    unsafe { weights::multiply::<V>(layout.format, layout.groups(), tile, part.rows.len()) }
+}
+
+/// Tile registers for as many rows as pay, AVX-512 VNNI for the others and for floats.
+///
+/// # Safety
+/// As [`Computation`].
+#[cfg(target_arch = "x86_64")]
+unsafe fn with_tile_registers(product: &Product<'_>, activations: &Activations, part: &Part) {
+    let layout = &product.matrix.layout;
+    let (mut tile, mut rows) = (tile(product, activations, part), part.rows.len());
+    // SAFETY: as in `with_vectors`. Parts begin at multiples of 16 rows, and so does each row of digits; those are there
+    // for all rows when there are as many rows as `amx` takes.
+    unsafe {
+        if let Some(groups) = layout.groups()
+            && rows >= amx::LEAST_ROWS
+        {
+            let blocks = activations.padded_columns() / BLOCK;
+            let digits = activations.digits[part.rows.start / PANEL * blocks..].as_ptr();
+            let done = amx::multiply(groups, tile, rows, digits);
+            (tile, rows) = (tile.below(done), rows - done);
+        }
+        weights::multiply::<Avx512<true>>(layout.format, layout.groups(), tile, rows);
+    }
+}
+
+/// The part as pointers, which are good for what [`Tile`] says about them: that `activations` have `m` rows in each form is
+/// how `Activations::set` leaves them.
+#[cfg(target_arch = "x86_64")]
+fn tile(product: &Product<'_>, activations: &Activations, part: &Part) -> Tile {
     let Matrix { layout, bytes } = product.matrix;
     let groups = layout.groups();
     let (padded_columns, group_count) = (activations.padded_columns(), groups.map_or(0, |groups| groups.count));
     let terms = activations.terms(groups.map_or(0, |groups| groups.length));
     let first_row = part.panels.start * PANEL;
-    let tile = Tile {
+    Tile {
         weights: bytes[part.panels.start * layout.panel_bytes..part.panels.end * layout.panel_bytes].as_ptr(),
         panels: part.panels.len(),
         panel_bytes: layout.panel_bytes,
@@ -200,15 +236,11 @@ unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activati
             Some(Codes::Levels(levels)) => levels,
             _ => &[0; 16],
         },
-        // SAFETY: `multiply` checked that there are as many outputs as rows of activations times rows of weights.
-        out: unsafe { product.out.as_mut_ptr().add(part.rows.start * layout.rows + first_row) },
+        // Inside of the product: `multiply` checked that there are as many outputs as rows times rows.
+        out: product.out.as_mut_ptr().wrapping_add(part.rows.start * layout.rows + first_row),
         outs: layout.rows.min(part.panels.end * PANEL) - first_row,
         out_stride: layout.rows,
-    };
-    // SAFETY: the tile is made of slices that reach, from where it begins, to the end of the part and further: that
-    // `activations` have `m` rows in each form is how `Activations::set` leaves them. Its outputs belong to it alone,
-    // and the instruction set is there, as promised by the caller.
-    unsafe { weights::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
+    }
 }
 
 #[cfg(test)]
