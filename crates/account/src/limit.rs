@@ -109,6 +109,28 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// With one of them set, in requests, tokens or billionths. Less than nothing is nothing; a balance is not set.
+    #[must_use]
+    pub fn with(mut self, kind: LimitKind, allowed: i64) -> Self {
+        let allowed = allowed.max(0);
+        let count = Some(allowed.unsigned_abs());
+        let money = Some(Nano::new(allowed));
+        match kind {
+            LimitKind::RequestsPerMinute => self.requests_per_minute = count,
+            LimitKind::InputTokensPerMinute => self.input_tokens_per_minute = count,
+            LimitKind::OutputTokensPerMinute => self.output_tokens_per_minute = count,
+            LimitKind::TokensPerMinute => self.tokens_per_minute = count,
+            LimitKind::ConcurrentRequests => self.concurrent_requests = count,
+            LimitKind::BudgetDay => self.budget_day = money,
+            LimitKind::BudgetMonth => self.budget_month = money,
+            LimitKind::BudgetEver => self.budget_ever = money,
+            LimitKind::Balance => {}
+        }
+        self
+    }
+}
+
 /// Whose a limit is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
@@ -145,5 +167,21 @@ impl Tenant {
     /// From the nearest to the furthest.
     pub fn owners(&self) -> [Owner; 3] {
         [Owner::Key(self.key), Owner::Project(self.project), Owner::Organisation(self.org)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_set_is_got_and_nothing_else_is() {
+        for kind in LimitKind::SETTABLE {
+            let limits = Limits::default().with(kind, 7);
+            for other in LimitKind::SETTABLE {
+                assert_eq!(limits.get(other), (other == kind).then_some(7), "{kind:?} {other:?}");
+            }
+            assert_eq!(limits.with(kind, -1).get(kind), Some(0));
+        }
     }
 }
