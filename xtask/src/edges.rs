@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("local", &["chat", "engine", "inference", "models", "text", "weights"]),
     ("models", &["kernels", "weights"]),
     ("modelworks", &["account", "catalog", "gateway", "inference", "local"]),
+    ("store", &["account"]),
     ("testkit", &[]),
     ("text", &["weights"]),
     ("weights", &[]),

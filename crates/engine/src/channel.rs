@@ -26,8 +26,8 @@ pub(crate) fn channel(inbox: Arc<Inbox>) -> (Sender, Tokens) {
 #[derive(Debug, Default)]
 struct Queue {
     outputs: VecDeque<Output>,
-    /// Tokens of the prompt that were found in the cache.
-    cached_tokens: usize,
+    /// Tokens of the prompt that were found in the cache; known once the sequence begins to run.
+    cached_tokens: Option<usize>,
     /// Outputs taken so far: tells a slow reader from one that is gone to sleep.
     taken: u64,
     /// The end was pushed.
@@ -37,6 +37,16 @@ struct Queue {
     /// The engine found too little room and waits to be told of more.
     awaited: bool,
     waker: Option<Waker>,
+}
+
+impl Queue {
+    /// The reader is to be woken by the next change.
+    fn wait(&mut self, context: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            empty => *empty = Some(context.waker().clone()),
+        }
+    }
 }
 
 /// A panic elsewhere cannot leave the queue half changed, so a poisoned lock is used as it is.
@@ -73,9 +83,16 @@ impl Sender {
         Room { free, taken: queue.taken }
     }
 
-    /// Says how many tokens of the prompt were found in the cache. Takes no room.
+    /// The sequence begins to run: says how many tokens of its prompt were found in the cache. Takes no room.
     pub fn set_cached_tokens(&self, tokens: usize) {
-        lock(&self.queue).cached_tokens = tokens;
+        let waker = {
+            let mut queue = lock(&self.queue);
+            queue.cached_tokens = Some(tokens);
+            queue.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 
     /// Queues an output, for which there must be room.
@@ -128,23 +145,27 @@ impl Tokens {
         std::future::poll_fn(|context| self.poll_output(context)).await
     }
 
-    /// Tokens of the prompt that were not computed, because their KV blocks were kept from other sequences or shared with
-    /// them. Known by the first output; 0 before. What is found again after a preemption does not count.
-    pub fn cached_tokens(&self) -> usize {
-        lock(&self.queue).cached_tokens
+    /// Waits until the sequence begins to run. Then it gives the tokens of the prompt that are not computed, because their KV
+    /// blocks were kept from other sequences or are shared with them; what is found again after a preemption does not
+    /// count. 0 when the sequence ended before it ran.
+    pub async fn started(&mut self) -> usize {
+        std::future::poll_fn(|context| {
+            let mut queue = lock(&self.queue);
+            match queue.cached_tokens {
+                Some(tokens) => Poll::Ready(tokens),
+                None if queue.finished => Poll::Ready(0),
+                None => {
+                    queue.wait(context);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
     }
 
     /// The next output, waited for on this thread; `None` after [`Output::Finished`].
     pub fn blocking_next(&mut self) -> Option<Output> {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut context = Context::from_waker(&waker);
-        let mut next = pin!(self.next());
-        loop {
-            match next.as_mut().poll(&mut context) {
-                Poll::Ready(output) => return output,
-                Poll::Pending => thread::park(),
-            }
-        }
+        wait(self.next())
     }
 
     fn poll_output(&self, context: &mut Context<'_>) -> Poll<Option<Output>> {
@@ -157,10 +178,7 @@ impl Tokens {
                 }
                 None if queue.finished => return Poll::Ready(None),
                 None => {
-                    match &mut queue.waker {
-                        Some(waker) => waker.clone_from(context.waker()),
-                        empty => *empty = Some(context.waker().clone()),
-                    }
+                    queue.wait(context);
                     return Poll::Pending;
                 }
             }
@@ -194,7 +212,20 @@ impl Drop for Tokens {
     }
 }
 
-/// Wakes the thread that blocks on [`Tokens::blocking_next`].
+/// Waits for the future on this thread.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+/// Wakes the thread that [`wait`]s.
 struct Unpark(Thread);
 
 impl Wake for Unpark {
@@ -252,6 +283,20 @@ mod tests {
         sender.room(1);
         tokens.blocking_next();
         assert!(inbox.is_signalled());
+    }
+
+    #[test]
+    fn a_reader_that_waits_for_the_start_is_woken_by_it_or_by_the_end() {
+        let (sender, mut tokens) = channel(Arc::default());
+        let reader = thread::spawn(move || (wait(tokens.started()), tokens.blocking_next()));
+        sender.set_cached_tokens(32);
+        sender.send(token(7));
+        assert_eq!(reader.join().expect("the reader does not panic"), (32, Some(token(7))));
+
+        let (sender, mut tokens) = channel(Arc::default());
+        let reader = thread::spawn(move || wait(tokens.started()));
+        drop(sender);
+        assert_eq!(reader.join().expect("the reader does not panic"), 0);
     }
 
     #[test]

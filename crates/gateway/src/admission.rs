@@ -13,7 +13,7 @@ pub(crate) fn admit(service: &Service, _caller: &Caller, exchange: Exchange) -> 
         return Err(inference::Error::ShuttingDown.into());
     }
     service.metrics().enter();
-    Ok(Admitted { service: service.clone(), exchange, usage: Usage::default(), outcome: None, last_text: Vec::new() })
+    Ok(Admitted { service: service.clone(), exchange, usage: Usage::default(), outcome: None, last_token: Vec::new() })
 }
 
 /// One admitted request. It moves from the handler into the body of the answer, and its drop, which cannot fail,
@@ -23,8 +23,8 @@ pub(crate) struct Admitted {
     exchange: Exchange,
     usage: Usage,
     outcome: Option<Outcome>,
-    /// When each choice last had text.
-    last_text: Vec<Option<Instant>>,
+    /// When each choice last had a token.
+    last_token: Vec<Option<Instant>>,
 }
 
 impl Admitted {
@@ -33,21 +33,22 @@ impl Admitted {
         self.exchange.id()
     }
 
-    /// What the prompt holds, as far as it is known.
-    pub(crate) fn prompt_tokens(&self) -> u64 {
-        self.usage.prompt_tokens
+    /// What ran, as far as it is known.
+    pub(crate) fn usage(&self) -> Usage {
+        self.usage
     }
 
-    /// Notes what the prompt holds, before it is known what will run.
-    pub(crate) fn prompt(&mut self, tokens: u64) {
-        self.usage.prompt_tokens = tokens;
+    /// Notes what ran so far: all that there is to settle if the client leaves now.
+    pub(crate) fn ran(&mut self, usage: Usage) {
+        self.usage = usage;
     }
 
     /// Notes an event of the answer: latencies, and with the terminal one outcome and usage.
     pub(crate) fn observe(&mut self, event: &Event) {
         match event {
-            Event::Text { choice, .. } => self.observe_text(*choice as usize),
-            Event::Finished { .. } => {}
+            // A prompt that is repeated is no token, and a token may have no text yet.
+            Event::Text { choice, tokens: 1.., .. } => self.observe_token(*choice as usize),
+            Event::Started { .. } | Event::Text { .. } | Event::Finished { .. } => {}
             Event::Done(usage) => self.end(Outcome::Finished, *usage),
             Event::Failed { error, usage } => self.end(Outcome::of(error), *usage),
         }
@@ -59,20 +60,20 @@ impl Admitted {
         self.end(outcome, Usage::default());
     }
 
-    fn observe_text(&mut self, choice: usize) {
+    fn observe_token(&mut self, choice: usize) {
         let now = Instant::now();
         let metrics = self.service.metrics();
-        if self.last_text.is_empty() {
+        if self.last_token.is_empty() {
             metrics.first_token(now - self.exchange.started());
         }
         // Choices are bounded by the configuration; an engine that invents others is not followed.
         if choice >= self.service.config().max_choices as usize {
             return;
         }
-        if choice >= self.last_text.len() {
-            self.last_text.resize(choice + 1, None);
+        if choice >= self.last_token.len() {
+            self.last_token.resize(choice + 1, None);
         }
-        if let Some(last) = self.last_text[choice].replace(now) {
+        if let Some(last) = self.last_token[choice].replace(now) {
             metrics.next_token(now - last);
         }
     }
@@ -90,6 +91,7 @@ impl Drop for Admitted {
     fn drop(&mut self) {
         // Nobody said how it ended: the client has gone, unless it is a panic that unwinds through here.
         let unsaid = if std::thread::panicking() { Outcome::Failed } else { Outcome::Cancelled };
+        self.end(unsaid, self.usage);
         let outcome = self.outcome.unwrap_or(unsaid);
         self.exchange.settle(outcome, self.usage);
         self.service.metrics().leave(outcome);

@@ -121,6 +121,7 @@ impl Drop for Closing {
                 status = self.status,
                 duration_ms,
                 prompt_tokens = usage.prompt_tokens,
+                cached_tokens = usage.cached_tokens,
                 completion_tokens = usage.completion_tokens,
                 outcome = outcome.as_str(),
                 "request"

@@ -25,8 +25,9 @@ pub(crate) struct Ask {
     pub(crate) requests: Vec<Request>,
 }
 
-/// The events of an admitted request. It always ends with exactly one terminal event, whatever the backend does, and
-/// refusals are terminal events too. Dropping it cancels what runs.
+/// The events of an admitted request, but for [`Event::Started`], which is noted and not passed on. It always ends with
+/// exactly one terminal event, whatever the backend does, and refusals are terminal events too. Dropping it cancels what
+/// runs; what ran until then is noted.
 pub(crate) struct Generation {
     state: State,
     // Behind `state`, so that what runs is dropped before the request counts as ended.
@@ -34,14 +35,9 @@ pub(crate) struct Generation {
 }
 
 enum State {
-    Opening(BoxFuture<'static, Result<Opened, Error>>),
+    Opening(BoxFuture<'static, Result<Answers, Error>>),
     Running(Answers),
     Over,
-}
-
-struct Opened {
-    answers: Answers,
-    prompt_tokens: u64,
 }
 
 impl Generation {
@@ -50,22 +46,28 @@ impl Generation {
         Self { state: State::Opening(open(service.clone(), ask).boxed()), admitted }
     }
 
-    /// What the prompt holds; 0 until that is known, which it is with the first event that is no failure.
-    pub(crate) fn prompt_tokens(&self) -> u64 {
-        self.admitted.prompt_tokens()
+    /// What ran so far. With the first event that is no failure it is known what the prompt holds and what was cached.
+    pub(crate) fn usage(&self) -> Usage {
+        self.admitted.usage()
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             match &mut self.state {
                 State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
-                    Ok(opened) => {
-                        self.admitted.prompt(opened.prompt_tokens);
-                        self.state = State::Running(opened.answers);
+                    Ok(answers) => {
+                        self.admitted.ran(answers.usage());
+                        self.state = State::Running(answers);
                     }
                     Err(error) => return Poll::Ready(Event::Failed { error, usage: Usage::default() }),
                 },
-                State::Running(answers) => return answers.poll_event(cx),
+                State::Running(answers) => {
+                    let event = ready!(answers.poll_event(cx));
+                    self.admitted.ran(answers.usage());
+                    if !matches!(event, Event::Started { .. }) {
+                        return Poll::Ready(event);
+                    }
+                }
                 State::Over => unreachable!("a generation that is over is not polled"),
             }
         }
@@ -86,7 +88,7 @@ impl Stream for Generation {
             Ok(poll) => ready!(poll),
             Err(_) => {
                 tracing::error!(request_id = this.admitted.request_id(), "a backend panicked");
-                Event::Failed { error: Error::Internal, usage: Usage::default() }
+                Event::Failed { error: Error::Internal, usage: this.usage() }
             }
         };
         this.admitted.observe(&event);
@@ -97,12 +99,12 @@ impl Stream for Generation {
     }
 }
 
-async fn open(service: Service, ask: Ask) -> Result<Opened, Error> {
+async fn open(service: Service, ask: Ask) -> Result<Answers, Error> {
     let choices = ask.requests.first().map_or(1, |request| request.choices);
     let prepared = prepare(&service, ask).await?;
-    let prompt_tokens = prompt_tokens(&prepared);
-    let streams = prepared.into_iter().map(|prepared| prepared.run()).collect::<Result<Vec<_>, _>>()?;
-    Ok(Opened { answers: Answers::new(streams, choices), prompt_tokens })
+    let run = |prepared: Box<dyn Prepared>| Ok((prepared.prompt_tokens(), prepared.run()?));
+    let streams = prepared.into_iter().map(run).collect::<Result<Vec<_>, Error>>()?;
+    Ok(Answers::new(streams, choices))
 }
 
 /// Loads the model where that is needed and checks every prompt, so that none starts before all can.
@@ -114,10 +116,6 @@ async fn prepare(service: &Service, ask: Ask) -> Result<Vec<Box<dyn Prepared>>, 
         prepared.push(backend.prepare(request).await?);
     }
     Ok(prepared)
-}
-
-fn prompt_tokens(prepared: &[Box<dyn Prepared>]) -> u64 {
-    prepared.iter().map(|prepared| prepared.prompt_tokens()).sum()
 }
 
 /// Refuses what the model cannot do at all.
@@ -157,7 +155,8 @@ pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<
 
 /// Counts the tokens of the prompts without running them.
 pub(crate) async fn count_tokens(service: &Service, mut admitted: Admitted, ask: Ask) -> Result<u64, Error> {
-    let result = prepare(service, ask).await.map(|prepared| prompt_tokens(&prepared));
+    let prompt_tokens = |prepared: Vec<Box<dyn Prepared>>| prepared.iter().map(|prompt| prompt.prompt_tokens()).sum();
+    let result = prepare(service, ask).await.map(prompt_tokens);
     admitted.answer(&result);
     result
 }

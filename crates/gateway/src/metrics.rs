@@ -154,7 +154,7 @@ impl Metrics {
         let name = "modelworks_time_to_first_token_seconds";
         self.first_token.render(&mut text, name, "From the request to its first token");
         let name = "modelworks_inter_token_latency_seconds";
-        self.next_token.render(&mut text, name, "Between two pieces of one choice's text");
+        self.next_token.render(&mut text, name, "Between two tokens of one choice");
         let gauges = [
             ("modelworks_requests_in_flight", "Admitted requests being served", self.in_flight()),
             ("modelworks_sequences_running", "Sequences that hold KV blocks: the batch", load.sequences_running),

@@ -17,7 +17,7 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
-use inference::Event;
+use inference::{Event, Usage};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
@@ -25,8 +25,9 @@ use crate::{Config, error::ApiError, generation::Generation};
 
 /// Turns the events of one answer into frames. A plain struct does it, without HTTP, so that it is tested as such.
 pub(crate) trait Encode: Send + 'static {
-    /// Learns what the prompt holds, before the first event. It is 0 where the request fails before that is known.
-    fn begin(&mut self, _prompt_tokens: u64) {}
+    /// Learns what the prompt holds and how much of that was cached, before the first event that it is given. Both are 0
+    /// where the request fails before they are known.
+    fn begin(&mut self, _counts: Usage) {}
 
     /// Appends what `event` has to say. A terminal event's frames end the stream.
     fn push(&mut self, event: Event, frames: &mut Frames);
@@ -126,7 +127,7 @@ impl<E> Unpin for SseBody<E> {}
 impl<E: Encode> SseBody<E> {
     fn push(&mut self, event: Event) {
         if !std::mem::replace(&mut self.begun, true) {
-            self.encoder.begin(self.generation.prompt_tokens());
+            self.encoder.begin(self.generation.usage());
         }
         self.over = event.is_terminal();
         self.encoder.push(event, &mut self.frames);

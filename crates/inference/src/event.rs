@@ -2,16 +2,28 @@
 
 use crate::Error;
 
-/// One step of an answer. A stream holds any number of `Text` and `Finished` and then exactly one of `Done` or `Failed`.
+/// One step of an answer. A stream holds at most one `Started`, any number of `Text` and `Finished`, and then exactly one of
+/// `Done` or `Failed`.
+///
+/// Whoever leaves before that last event knows what ran all the same: the tokens of all `Text` so far, and what `Started` said.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// A piece of a choice's text. It may be empty: the token that it reports ended inside a character.
+    /// The request's turn has come: its prompt is being computed.
+    Started {
+        /// How many of the prompt's tokens came from a prefix cache.
+        cached_tokens: u64,
+    },
+    /// A piece of a choice's text. It may be empty: its tokens end inside a character, may be the beginning of a stop string,
+    /// or have no text, as the one that ends the model's turn.
     Text {
         /// Index of the choice, from 0.
         choice: u32,
         /// The text that became certain.
         text: String,
-        /// The tokens that were committed since the last event of this choice; filled when log-probabilities were asked for.
+        /// Generated tokens that were committed since the last event of this choice. Over all of them the sum is
+        /// [`Usage::completion_tokens`]. A prompt that is repeated counts for nothing.
+        tokens: u64,
+        /// The tokens that became certain since the last event of this choice; filled when log-probabilities were asked for.
         logprobs: Vec<TokenLogprob>,
     },
     /// A choice has ended.

@@ -34,6 +34,8 @@ pub(crate) struct Choice {
     stops: StopStrings,
     rules: Rules,
     generated: usize,
+    /// The first choice has said when the request's turn came.
+    started: bool,
     /// Shared by all choices of the request, for its usage.
     counts: Arc<Counts>,
     /// Events that are ready but were not taken yet.
@@ -55,7 +57,7 @@ impl Choice {
     pub fn new(index: u32, tokens: Tokens, tokenizer: Arc<Tokenizer>, rules: Rules, counts: Arc<Counts>) -> Self {
         let mut ready = VecDeque::new();
         if let Some(prompt) = &rules.echo {
-            ready.push_back(Event::Text { choice: index, text: prompt.clone(), logprobs: Vec::new() });
+            ready.push_back(Event::Text { choice: index, text: prompt.clone(), tokens: 0, logprobs: Vec::new() });
         }
         Self {
             index,
@@ -66,6 +68,7 @@ impl Choice {
             tokenizer,
             rules,
             generated: 0,
+            started: false,
             counts,
             ready,
         }
@@ -74,15 +77,18 @@ impl Choice {
     /// The next event.
     pub async fn next(&mut self) -> Next {
         loop {
+            if self.index == 0 && !self.started {
+                let Some(tokens) = &mut self.tokens else { return Next::End };
+                let cached_tokens = tokens.started().await;
+                self.started = true;
+                self.counts.set_cached(cached_tokens);
+                return Next::Event(Event::Started { cached_tokens: cached_tokens as u64 });
+            }
             if let Some(event) = self.ready.pop_front() {
                 return Next::Event(event);
             }
             let Some(tokens) = &mut self.tokens else { return Next::End };
-            let output = tokens.next().await;
-            if self.index == 0 {
-                self.counts.set_cached(tokens.cached_tokens());
-            }
-            match output {
+            match tokens.next().await {
                 Some(Output::Prompt(token)) => self.prompt_token(&token),
                 Some(Output::Token(token)) => self.token(&token),
                 Some(Output::Finished(finish)) => {
@@ -102,7 +108,7 @@ impl Choice {
     fn prompt_token(&mut self, token: &Token) {
         let text = self.prompt_text.push(token.id);
         let logprobs = vec![self.logprob(token)];
-        self.ready.push_back(Event::Text { choice: self.index, text, logprobs });
+        self.text(text, 0, logprobs);
     }
 
     fn token(&mut self, token: &Token) {
@@ -110,16 +116,17 @@ impl Choice {
         self.counts.add_completion();
         let ends = self.generated >= self.rules.min_tokens;
         if ends && self.rules.end_tokens.contains(&token.id) {
-            return; // the engine says Finished next; the token itself is counted, not shown
+            self.text(String::new(), 1, Vec::new()); // counted, not shown; the engine says Finished next
+            return;
         }
         let text = self.answer_text.push(token.id);
         let logprobs = if self.rules.logprobs { vec![self.logprob(token)] } else { Vec::new() };
         if !ends || self.rules.stop.is_empty() {
-            self.text(text, logprobs);
+            self.text(text, 1, logprobs);
             return;
         }
         let scanned = self.stops.push(&text);
-        self.text(scanned.text, logprobs);
+        self.text(scanned.text, 1, logprobs);
         if scanned.stopped {
             self.end(FinishReason::Stop);
         }
@@ -136,15 +143,16 @@ impl Choice {
         let rest = self.answer_text.finish();
         let mut text = self.stops.push(&rest).text;
         text.push_str(&self.stops.finish());
-        self.text(text, Vec::new());
+        if !text.is_empty() {
+            self.text(text, 0, Vec::new());
+        }
         self.end(if self.stops.stopped() { FinishReason::Stop } else { reason });
         Ok(())
     }
 
-    fn text(&mut self, text: String, logprobs: Vec<TokenLogprob>) {
-        if !text.is_empty() || !logprobs.is_empty() {
-            self.ready.push_back(Event::Text { choice: self.index, text, logprobs });
-        }
+    /// A token whose text is held back is reported at once all the same: whoever leaves next has got it.
+    fn text(&mut self, text: String, tokens: u64, logprobs: Vec<TokenLogprob>) {
+        self.ready.push_back(Event::Text { choice: self.index, text, tokens, logprobs });
     }
 
     fn end(&mut self, reason: FinishReason) {
@@ -172,3 +180,6 @@ impl Choice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -124,7 +124,7 @@ async fn answer(backend: &Arc<dyn Backend>, input: Input, args: &RunArgs) -> Res
                 say(&piece)?;
                 text.push_str(&piece);
             }
-            Some(Event::Finished { .. }) => {}
+            Some(Event::Started { .. } | Event::Finished { .. }) => {}
             Some(Event::Done(_)) | None => break,
             Some(Event::Failed { error, .. }) => return Err(error.into()),
         }

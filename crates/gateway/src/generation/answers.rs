@@ -10,63 +10,83 @@ use inference::{Error, Event, EventStream, Usage};
 pub(super) struct Answers {
     /// Events with the prompt that they belong to; `None` where its stream has ended.
     events: stream::SelectAll<stream::BoxStream<'static, (usize, Option<Event>)>>,
-    /// Which prompts are answered whole.
-    done: Vec<bool>,
+    prompts: Vec<Prompt>,
     choices: u32,
+}
+
+/// How far one prompt is answered.
+#[derive(Default)]
+struct Prompt {
+    /// What ran so far: counted from the events, and in the end what the backend says.
     usage: Usage,
+    /// It is answered whole.
+    done: bool,
 }
 
 impl Answers {
-    /// `choices` is the number of choices that each stream has.
-    pub(super) fn new(streams: Vec<EventStream>, choices: u32) -> Self {
-        let done = vec![false; streams.len()];
-        let tagged = streams.into_iter().enumerate().map(|(prompt, events)| {
+    /// Each stream comes with the tokens of its prompt; `choices` is the number of choices that each has.
+    pub(super) fn new(streams: Vec<(u64, EventStream)>, choices: u32) -> Self {
+        let mut prompts = Vec::with_capacity(streams.len());
+        let tagged = streams.into_iter().enumerate().map(|(prompt, (prompt_tokens, events))| {
+            prompts.push(Prompt { usage: Usage { prompt_tokens, ..Usage::default() }, done: false });
             let end = stream::once(async move { (prompt, None) });
             events.map(move |event| (prompt, Some(event))).chain(end).boxed()
         });
-        Self { events: stream::select_all(tagged), done, choices, usage: Usage::default() }
+        Self { events: stream::select_all(tagged), prompts, choices }
+    }
+
+    /// What ran so far, for all prompts.
+    pub(super) fn usage(&self) -> Usage {
+        self.prompts.iter().fold(Usage::default(), |sum, prompt| add(sum, prompt.usage))
     }
 
     /// The next event. Not to be called again after a terminal one.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
-            let (prompt, event) = match ready!(self.events.poll_next_unpin(cx)) {
-                Some(next) => next,
-                None => return Poll::Ready(self.failed(Error::Internal, Usage::default())),
+            let Some((number, event)) = ready!(self.events.poll_next_unpin(cx)) else {
+                return Poll::Ready(self.failed(Error::Internal));
             };
-            let first = u32::try_from(prompt).unwrap_or(u32::MAX).saturating_mul(self.choices);
+            let first = u32::try_from(number).unwrap_or(u32::MAX).saturating_mul(self.choices);
+            let prompt = &mut self.prompts[number];
             match event {
-                Some(Event::Text { choice, text, logprobs }) => {
-                    return Poll::Ready(Event::Text { choice: first.saturating_add(choice), text, logprobs });
+                Some(Event::Started { cached_tokens }) => {
+                    prompt.usage.cached_tokens = cached_tokens;
+                    return Poll::Ready(Event::Started { cached_tokens });
+                }
+                Some(Event::Text { choice, text, tokens, logprobs }) => {
+                    prompt.usage.completion_tokens += tokens;
+                    return Poll::Ready(Event::Text { choice: first.saturating_add(choice), text, tokens, logprobs });
                 }
                 Some(Event::Finished { choice, reason, stop }) => {
                     return Poll::Ready(Event::Finished { choice: first.saturating_add(choice), reason, stop });
                 }
-                Some(Event::Failed { error, usage }) => return Poll::Ready(self.failed(error, usage)),
+                Some(Event::Failed { error, usage }) => {
+                    prompt.usage = usage;
+                    return Poll::Ready(self.failed(error));
+                }
                 Some(Event::Done(usage)) => {
-                    self.usage = sum(self.usage, usage);
-                    self.done[prompt] = true;
-                    if self.done.iter().all(|done| *done) {
-                        return Poll::Ready(Event::Done(self.usage));
+                    (prompt.usage, prompt.done) = (usage, true);
+                    if self.prompts.iter().all(|prompt| prompt.done) {
+                        return Poll::Ready(Event::Done(self.usage()));
                     }
                 }
-                None if self.done[prompt] => {}
+                None if prompt.done => {}
                 None => {
                     tracing::error!("a backend's stream ended without a terminal event");
-                    return Poll::Ready(self.failed(Error::Internal, Usage::default()));
+                    return Poll::Ready(self.failed(Error::Internal));
                 }
             }
         }
     }
 
-    fn failed(&mut self, error: Error, usage: Usage) -> Event {
+    fn failed(&mut self, error: Error) -> Event {
         // What the other prompts still run is dropped with this, hence cancelled.
         self.events.clear();
-        Event::Failed { error, usage: sum(self.usage, usage) }
+        Event::Failed { error, usage: self.usage() }
     }
 }
 
-fn sum(one: Usage, other: Usage) -> Usage {
+fn add(one: Usage, other: Usage) -> Usage {
     Usage {
         prompt_tokens: one.prompt_tokens + other.prompt_tokens,
         cached_tokens: one.cached_tokens + other.cached_tokens,
@@ -81,14 +101,20 @@ mod tests {
 
     use super::*;
 
-    fn check(streams: Vec<Vec<Event>>, choices: u32, expect_last: Event) -> Vec<Event> {
-        let streams = streams.into_iter().map(|events| stream::iter(events).boxed()).collect();
+    /// Each prompt has one token.
+    fn run(streams: Vec<Vec<Event>>, choices: u32) -> Vec<Event> {
+        let streams = streams.into_iter().map(|events| (1, stream::iter(events).boxed())).collect();
         let mut answers = Answers::new(streams, choices);
         let mut events = Vec::new();
         while !events.last().is_some_and(Event::is_terminal) {
             let event = poll_fn(|cx| answers.poll_event(cx)).now_or_never();
             events.push(event.expect("scripted events are there at once"));
         }
+        events
+    }
+
+    fn check(streams: Vec<Vec<Event>>, choices: u32, expect_last: Event) -> Vec<Event> {
+        let events = run(streams, choices);
         assert_eq!(events.last(), Some(&expect_last));
         events
     }
@@ -119,16 +145,22 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_ends_all() {
+    fn one_failure_ends_all_and_counts_what_the_others_ran() {
         let failure = Event::Failed { error: Error::ShuttingDown, usage: usage(1, 0, 1) };
-        let streams = vec![vec![failure.clone()], vec![]];
-        check(streams, 1, failure);
+        let text = |choice| Event::Text { choice, text: "a".into(), tokens: 2, logprobs: vec![] };
+        let running = vec![Event::Started { cached_tokens: 1 }, text(0), text(0), text(0), finished(0)];
+        let events = run(vec![running, vec![text(0), text(0), failure]], 1);
+        // How many pieces of the first prompt were faster is the merge's affair.
+        let pieces = events.iter().filter(|event| matches!(event, Event::Text { choice: 0, .. })).count();
+        assert!(pieces > 0, "{events:?}");
+        let count = usage(2, 1, 1 + 2 * pieces as u64);
+        assert_eq!(events.last(), Some(&Event::Failed { error: Error::ShuttingDown, usage: count }));
     }
 
     #[test]
     fn a_stream_that_breaks_off_is_a_failure_of_ours() {
-        check(vec![vec![finished(0)]], 1, Event::Failed { error: Error::Internal, usage: usage(0, 0, 0) });
+        check(vec![vec![finished(0)]], 1, Event::Failed { error: Error::Internal, usage: usage(1, 0, 0) });
         let streams = vec![vec![Event::Done(usage(5, 0, 5))], vec![finished(0)]];
-        check(streams, 1, Event::Failed { error: Error::Internal, usage: usage(5, 0, 5) });
+        check(streams, 1, Event::Failed { error: Error::Internal, usage: usage(6, 0, 5) });
     }
 }

@@ -32,7 +32,8 @@ impl Whole {
     /// Takes what an event says. A choice that nobody asked for is left out.
     pub(crate) fn push(&mut self, event: Event) {
         match event {
-            Event::Text { choice, text, logprobs } => {
+            Event::Started { .. } => {}
+            Event::Text { choice, text, logprobs, .. } => {
                 let Some(choice) = self.choices.get_mut(choice as usize) else { return };
                 choice.text.push_str(&text);
                 choice.logprobs.extend(logprobs);

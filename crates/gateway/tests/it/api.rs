@@ -126,7 +126,7 @@ async fn log_probabilities_have_the_shape_of_their_family() {
     let backend = Scripted::new(move |_| {
         let top = vec![token(b"b", Some(-0.25), vec![]), token(b"a", Some(-1.5), vec![])];
         let logprobs = vec![token(b"a", Some(-1.5), top)];
-        Script::Events(vec![Event::Text { choice: 0, text: "a".into(), logprobs }, finished(0), done(1, 1)])
+        Script::Events(vec![Event::Text { choice: 0, text: "a".into(), tokens: 1, logprobs }, finished(0), done(1, 1)])
     });
     let app = app(backend.clone());
     let body = chat(json!({"logprobs": true, "top_logprobs": 2}));

@@ -6,9 +6,12 @@ use std::{
 };
 
 use axum::body::Body;
-use serde_json::json;
+use inference::Event;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tower::ServiceExt;
 
-use crate::stage::{KEY, Script, Scripted, app, check, request, says, send};
+use crate::stage::{KEY, Script, Scripted, app, check, request, says, send, text};
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -24,17 +27,35 @@ impl io::Write for Lines {
     }
 }
 
+impl Lines {
+    /// Collects what this thread logs, until the guard is dropped.
+    fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        // The test's runtime has one thread, so the thread's subscriber sees everything.
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The fields of each request's line.
+    fn requests(&self) -> Vec<Value> {
+        let lines = self.text();
+        let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].take());
+        lines.filter(|fields| fields["message"] == "request").collect()
+    }
+}
+
 #[tokio::test]
 async fn a_request_is_one_line_without_content_or_key() {
     let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    // The test's runtime has one thread, so the thread's subscriber sees everything.
-    let guard = tracing::subscriber::set_default(subscriber);
+    let guard = lines.collect();
     let app = app(Scripted::new(|_| Script::Events(says("the secret answer"))));
     for stream in [false, true] {
         let message = json!({"role": "user", "content": "the secret question"});
@@ -44,11 +65,9 @@ async fn a_request_is_one_line_without_content_or_key() {
     let answer = send(&app, request("GET", "/the-secret-path?the=secret-query", Body::empty())).await;
     let id = answer.headers["x-request-id"].to_str().unwrap().to_owned();
     drop(guard);
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     assert!(!text.contains("secret") && !text.contains(KEY), "{text}");
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let fields: Vec<_> =
-        lines.iter().filter(|line| line["fields"]["message"] == "request").map(|line| &line["fields"]).collect();
+    let fields = lines.requests();
     assert_eq!(fields.len(), 3, "{text}");
     for line in &fields[..2] {
         assert_eq!(line["route"], "/v1/chat/completions");
@@ -57,4 +76,24 @@ async fn a_request_is_one_line_without_content_or_key() {
         assert!(line["duration_ms"].is_u64());
     }
     assert_eq!((&fields[2]["request_id"], &fields[2]["route"]), (&json!(id), &json!("unmatched")));
+}
+
+#[tokio::test]
+async fn the_line_of_a_client_that_left_says_what_ran() {
+    let lines = Lines::default();
+    let guard = lines.collect();
+    let (events, script) = mpsc::channel(8);
+    let app = app(Scripted::once(Script::Channel(script)));
+    for event in [Event::Started { cached_tokens: 3 }, text(0, "a"), text(0, "b")] {
+        events.send(event).await.unwrap();
+    }
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]}).to_string();
+    let mut answering = Box::pin(app.oneshot(request("POST", "/v1/chat/completions", body)));
+    assert!(futures::poll!(&mut answering).is_pending());
+    drop(answering);
+    drop(guard);
+    let [line] = &lines.requests()[..] else { panic!("{}", lines.text()) };
+    assert_eq!((&line["status"], &line["outcome"]), (&json!(499), &json!("cancelled")));
+    let counts = ["prompt_tokens", "cached_tokens", "completion_tokens"].map(|name| line[name].as_u64());
+    assert_eq!(counts, [Some(7), Some(3), Some(2)]);
 }

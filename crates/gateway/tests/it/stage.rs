@@ -166,8 +166,9 @@ impl Drop for Counted {
     }
 }
 
+/// A token with its text.
 pub fn text(choice: u32, text: &str) -> Event {
-    Event::Text { choice, text: text.into(), logprobs: vec![] }
+    Event::Text { choice, text: text.into(), tokens: 1, logprobs: vec![] }
 }
 
 pub fn finished(choice: u32) -> Event {

@@ -144,3 +144,68 @@ async fn a_handler_or_body_that_is_dropped_cancels_at_once() {
     drop(response);
     assert_eq!(*backend.live.borrow(), 0);
 }
+
+/// The tokens of each class that `/metrics` shows: prompt, cached, completion.
+async fn tokens(app: &Router) -> String {
+    let metrics = check(app, "GET", "/metrics", Value::Null, 200).await;
+    let lines = metrics.text().lines().filter(|line| line.starts_with("modelworks_tokens_total"));
+    lines.map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_is_counted_with_what_ran_until_then() {
+    let silent = || Event::Text { choice: 0, text: String::new(), tokens: 1, logprobs: vec![] };
+    let script = || [Event::Started { cached_tokens: 3 }, text(0, "a"), silent(), text(0, "b")];
+
+    let (events, backend) = scripted_by_hand();
+    let app_of_stream = app(backend);
+    for event in script() {
+        events.send(event).await.unwrap();
+    }
+    let mut body = open(&app_of_stream).await.into_body().into_data_stream();
+    assert!(piece(&mut body).await.contains("\"a\""));
+    assert_eq!(tokens(&app_of_stream).await, "0 0 0", "nothing is settled yet");
+    assert!(piece(&mut body).await.contains("\"b\""));
+    drop(body);
+    assert_eq!((tokens(&app_of_stream).await.as_str(), outcomes(&app_of_stream).await.as_str()), ("4 3 3", "0 0 0 1"));
+
+    // The same for an answer in one piece, in which nothing has been sent.
+    let (events, backend) = scripted_by_hand();
+    let app_of_whole = app(backend);
+    for event in script() {
+        events.send(event).await.unwrap();
+    }
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]}).to_string();
+    let mut answering = Box::pin(app_of_whole.clone().oneshot(request("POST", "/v1/chat/completions", body)));
+    assert!(futures::poll!(&mut answering).is_pending());
+    drop(answering);
+    assert_eq!((tokens(&app_of_whole).await.as_str(), outcomes(&app_of_whole).await.as_str()), ("4 3 3", "0 0 0 1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_during_prefill_is_counted_with_its_prompt() {
+    for (event, expect) in [(None, "7 0 0"), (Some(Event::Started { cached_tokens: 3 }), "4 3 0")] {
+        let (events, backend) = scripted_by_hand();
+        let app = app(backend);
+        if let Some(event) = event {
+            events.send(event).await.unwrap();
+        }
+        let mut opening = Box::pin(open(&app));
+        assert!(futures::poll!(&mut opening).is_pending(), "that its turn has come is no reason to answer");
+        drop(opening);
+        assert_eq!(tokens(&app).await, expect);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_breaks_off_is_counted_with_what_it_gave() {
+    let (events, backend) = scripted_by_hand();
+    let app = app(backend);
+    events.send(text(0, "a")).await.unwrap();
+    let mut body = open(&app).await.into_body().into_data_stream();
+    piece(&mut body).await;
+    drop(events);
+    assert!(piece(&mut body).await.contains("internal_error"));
+    drop(body);
+    assert_eq!((tokens(&app).await.as_str(), outcomes(&app).await.as_str()), ("7 0 1", "0 0 1 0"));
+}

@@ -50,7 +50,8 @@ pub(super) fn message(head: Head, whole: Whole) -> Message {
 /// A message in events. Its content is one block, which begins with the message.
 pub(super) struct MessageStream {
     head: Head,
-    prompt_tokens: u64,
+    /// What is known of them at the beginning.
+    counts: inference::Usage,
     begun: bool,
     ended: Option<(FinishReason, Option<String>)>,
 }
@@ -58,15 +59,14 @@ pub(super) struct MessageStream {
 impl MessageStream {
     /// A message of which nothing is known yet.
     pub(super) fn new(head: Head) -> Self {
-        Self { head, prompt_tokens: 0, begun: false, ended: None }
+        Self { head, counts: inference::Usage::default(), begun: false, ended: None }
     }
 
     fn open(&mut self, frames: &mut Frames) {
         if std::mem::replace(&mut self.begun, true) {
             return;
         }
-        let counts = inference::Usage { prompt_tokens: self.prompt_tokens, ..inference::Usage::default() };
-        let message = self.head.clone().message(Vec::new(), usage(counts));
+        let message = self.head.clone().message(Vec::new(), usage(self.counts));
         send(&StreamEvent::MessageStart { message }, frames);
         send(&StreamEvent::ContentBlockStart { index: 0, content_block: text_block(String::new()) }, frames);
         self.ping(frames);
@@ -74,8 +74,8 @@ impl MessageStream {
 }
 
 impl Encode for MessageStream {
-    fn begin(&mut self, prompt_tokens: u64) {
-        self.prompt_tokens = prompt_tokens;
+    fn begin(&mut self, counts: inference::Usage) {
+        self.counts = inference::Usage { completion_tokens: 0, ..counts };
     }
 
     fn push(&mut self, event: Event, frames: &mut Frames) {
@@ -93,7 +93,7 @@ impl Encode for MessageStream {
                 send(&StreamEvent::ContentBlockStop { index: 0 }, frames);
                 self.ended = Some((reason, stop));
             }
-            Event::Text { .. } | Event::Finished { .. } => {}
+            Event::Started { .. } | Event::Text { .. } | Event::Finished { .. } => {}
             // How a message ended is said together with what it cost.
             Event::Done(counts) => {
                 if let Some((reason, stop)) = self.ended.take() {

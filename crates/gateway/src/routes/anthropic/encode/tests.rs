@@ -11,10 +11,10 @@ fn head() -> Head {
 }
 
 /// Name and data of every frame.
-fn frames(events: &[Event], prompt_tokens: u64) -> Vec<(String, Value)> {
+fn frames(events: &[Event], counts: inference::Usage) -> Vec<(String, Value)> {
     let mut encoder = MessageStream::new(head());
     let mut frames = Frames::default();
-    encoder.begin(prompt_tokens);
+    encoder.begin(counts);
     events.iter().for_each(|event| encoder.push(event.clone(), &mut frames));
     let text = String::from_utf8(frames.take().to_vec()).unwrap();
     let frame = |frame: &str| {
@@ -62,13 +62,13 @@ proptest! {
     ) {
         let counts = inference::Usage { prompt_tokens: 9, cached_tokens, completion_tokens: pieces.len() as u64 };
         let mut events: Vec<Event> =
-            pieces.into_iter().map(|text| Event::Text { choice: 0, text, logprobs: vec![] }).collect();
+            pieces.into_iter().map(|text| Event::Text { choice: 0, text, tokens: 1, logprobs: vec![] }).collect();
         let reason = if length && stop.is_none() { FinishReason::Length } else { FinishReason::Stop };
         events.extend([Event::Finished { choice: 0, reason, stop }, Event::Done(counts)]);
         let mut whole = Whole::new(1);
         events.iter().for_each(|event| whole.push(event.clone()));
         let whole = serde_json::to_value(message(head(), whole)).unwrap();
-        prop_assert_eq!(accumulate(&frames(&events, 9)), whole);
+        prop_assert_eq!(accumulate(&frames(&events, counts)), whole);
     }
 }
 
@@ -79,17 +79,19 @@ fn usage_is_net_of_what_came_from_the_cache() {
         "output_tokens": 2});
     assert_eq!(serde_json::to_value(usage(counts)).unwrap(), expect);
     let events = [Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None }, Event::Done(counts)];
-    let frames = frames(&events, 9);
-    assert_eq!(frames[0].1["message"]["usage"]["input_tokens"], 9, "the cache's part is not known yet");
+    let frames = frames(&events, counts);
+    let begin = json!({"input_tokens": 5, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0,
+        "output_tokens": 0});
+    assert_eq!(frames[0].1["message"]["usage"], begin);
 }
 
 #[test]
 fn a_failure_is_an_event_and_the_message_does_not_stop() {
     let events = [
-        Event::Text { choice: 0, text: "Hi".into(), logprobs: vec![] },
+        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, logprobs: vec![] },
         Event::Failed { error: Error::Internal, usage: inference::Usage::default() },
     ];
-    let frames = frames(&events, 9);
+    let frames = frames(&events, inference::Usage::default());
     let expect = json!({"type": "error", "request_id": "req_1",
         "error": {"type": "api_error", "message": Error::Internal.to_string()}});
     assert_eq!(frames.last().unwrap(), &("error".to_owned(), expect));
@@ -99,8 +101,8 @@ fn a_failure_is_an_event_and_the_message_does_not_stop() {
 #[test]
 fn choices_that_nobody_asked_for_are_not_passed_on() {
     let events = [
-        Event::Text { choice: 1, text: "Hi".into(), logprobs: vec![] },
+        Event::Text { choice: 1, text: "Hi".into(), tokens: 1, logprobs: vec![] },
         Event::Finished { choice: 1, reason: FinishReason::Stop, stop: None },
     ];
-    assert!(frames(&events, 9).is_empty());
+    assert!(frames(&events, inference::Usage::default()).is_empty());
 }

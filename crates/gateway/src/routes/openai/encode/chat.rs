@@ -84,7 +84,8 @@ impl ChatStream {
 impl Encode for ChatStream {
     fn push(&mut self, event: Event, frames: &mut Frames) {
         match event {
-            Event::Text { choice, text, logprobs } => {
+            Event::Started { .. } => {}
+            Event::Text { choice, text, logprobs, .. } => {
                 if self.begin(choice, frames) {
                     self.text(choice, text, &logprobs, frames);
                 }

@@ -79,7 +79,8 @@ impl CompletionStream {
 impl Encode for CompletionStream {
     fn push(&mut self, event: Event, frames: &mut Frames) {
         match event {
-            Event::Text { choice, text, logprobs } => self.text(choice, text, &logprobs, frames),
+            Event::Started { .. } => {}
+            Event::Text { choice, text, logprobs, .. } => self.text(choice, text, &logprobs, frames),
             Event::Finished { choice, .. } if choice >= self.render.choices => {}
             Event::Finished { choice, reason, .. } => {
                 let finish_reason = Some(finish_reason(reason));

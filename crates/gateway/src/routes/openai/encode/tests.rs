@@ -141,7 +141,7 @@ prop_compose! {
         let mut events: Vec<Event> = pieces
             .into_iter()
             .map(|(choice, text, tokens)| {
-                Event::Text { choice, text, logprobs: if logprobs.is_some() { tokens } else { vec![] } }
+                Event::Text { choice, text, tokens: 1, logprobs: if logprobs.is_some() { tokens } else { vec![] } }
             })
             .collect();
         for (choice, stop) in reasons.iter().enumerate() {
@@ -166,8 +166,8 @@ const PLAIN: Render = Render { stream: true, include_usage: false, choices: 1, l
 #[test]
 fn a_chat_stream_looks_as_clients_expect() {
     let events = [
-        Event::Text { choice: 0, text: "Hi".into(), logprobs: vec![] },
-        Event::Text { choice: 0, text: String::new(), logprobs: vec![] },
+        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, logprobs: vec![] },
+        Event::Text { choice: 0, text: String::new(), tokens: 1, logprobs: vec![] },
         Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None },
         Event::Done(Usage { prompt_tokens: 3, cached_tokens: 1, completion_tokens: 2 }),
     ];
@@ -195,7 +195,7 @@ fn a_chat_stream_looks_as_clients_expect() {
 #[test]
 fn a_failure_is_an_event_and_the_stream_is_not_done() {
     let events = [
-        Event::Text { choice: 0, text: "Hi".into(), logprobs: vec![] },
+        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, logprobs: vec![] },
         Event::Failed { error: Error::Internal, usage: Usage::default() },
     ];
     for found in
@@ -210,7 +210,7 @@ fn a_failure_is_an_event_and_the_stream_is_not_done() {
 #[test]
 fn choices_that_nobody_asked_for_are_not_passed_on() {
     let events = [
-        Event::Text { choice: 4, text: "Hi".into(), logprobs: vec![] },
+        Event::Text { choice: 4, text: "Hi".into(), tokens: 1, logprobs: vec![] },
         Event::Finished { choice: 4, reason: FinishReason::Stop, stop: None },
     ];
     assert!(frames(ChatStream::new(head(), PLAIN), &events).is_empty());
