@@ -88,8 +88,14 @@ pub fn serve(arguments: &Serve) -> Result<()> {
                 for turn in 0..servers.len() {
                     // Who goes first changes from run to run.
                     let server = &servers[(turn + run as usize) % servers.len()];
-                    let measured = load.measure(*case, run, server).await;
-                    let measured = measured.with_context(|| format!("case {case:?} on {}", server.name))?;
+                    let measured = match load.measure(*case, run, server).await {
+                        Ok(measured) => measured,
+                        // A peer may lack what a case needs, such as a context for the long prompt; the rest goes on.
+                        Err(error) => {
+                            report::failure(server, *case, &error);
+                            continue;
+                        }
+                    };
                     for line in &measured {
                         if let Some(out) = &mut out {
                             writeln!(out, "{}", serde_json::to_string(line)?)?;

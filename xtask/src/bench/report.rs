@@ -127,6 +127,12 @@ const ROWS: &[Row] = &[
     Row::less(Case::Open, "", "random arrivals: 99th percentile of inter-token latency, ms", gap_99),
 ];
 
+/// Says what a server could not do.
+#[expect(clippy::print_stderr, reason = "a figure will be missing, and here is why")]
+pub fn failure(server: &Server, case: Case, error: &anyhow::Error) {
+    eprintln!("{} failed in case {case:?}: {error:#}", server.name);
+}
+
 /// Prints, in Markdown, the median over the runs for each server, and how many times better the first one is.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
 pub fn print(servers: &[Server], lines: &[Line]) {
