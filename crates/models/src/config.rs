@@ -96,6 +96,8 @@ pub(crate) struct Defaults {
     pub(crate) rope_base: f64,
     pub(crate) activation: &'static str,
     pub(crate) tied: bool,
+    /// The `quant_method` of a `quantization_config` whose tensors the architecture reads.
+    pub(crate) quant_method: Option<&'static str>,
     /// Whether the architecture looks after experts itself. For the others, to mention any is an error.
     pub(crate) experts: bool,
 }
@@ -110,6 +112,7 @@ impl Default for Defaults {
             rope_base: 10_000.0,
             activation: "silu",
             tied: false,
+            quant_method: None,
             experts: false,
         }
     }
@@ -119,7 +122,7 @@ impl ModelConfig {
     /// Reads what all architectures have in common. Every layer has full attention and the first rope; an architecture
     /// changes that afterwards.
     pub(crate) fn read(settings: &Settings<'_>, defaults: &Defaults) -> Result<Self, Error> {
-        refuse_what_is_not_built(settings)?;
+        refuse_what_is_not_built(settings, defaults.quant_method)?;
         if !defaults.experts
             && let Some(feature) = Routing::mentioned(settings)?
         {
@@ -255,13 +258,18 @@ fn activation(settings: &Settings<'_>, default: &str) -> Result<Activation, Erro
     }
 }
 
-/// Features that would change the result silently if they were passed over.
-pub(crate) fn refuse_what_is_not_built(settings: &Settings<'_>) -> Result<(), Error> {
+/// Features that would change the result silently if they were passed over. `quant_method`: one that is read.
+pub(crate) fn refuse_what_is_not_built(settings: &Settings<'_>, quant_method: Option<&str>) -> Result<(), Error> {
     if settings.flag(CAUSAL)? == Some(false) {
         return Err(Error::Unsupported { feature: format!("{} = false", settings.spelled(CAUSAL)) });
     }
     for name in ["quantization_config", "compression_config"] {
-        if settings.object(name).is_some() {
+        let Some(method) =
+            settings.object(name).map(|object| object.get("quant_method").and_then(|name| name.as_str()))
+        else {
+            continue;
+        };
+        if method.is_none() || method != quant_method {
             return Err(Error::Unsupported { feature: format!("{name} (weights that are quantised in safetensors)") });
         }
     }

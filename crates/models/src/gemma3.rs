@@ -43,7 +43,7 @@ fn configure(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
     // The larger models' `config.json` wraps the language model's, which leaves out whatever is the reference's default.
     match settings.object("text_config") {
         Some(config) => {
-            config::refuse_what_is_not_built(settings)?;
+            config::refuse_what_is_not_built(settings, None)?;
             configure_text(&Settings::HuggingFace { config })
         }
         None => configure_text(settings),

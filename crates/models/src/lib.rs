@@ -15,6 +15,7 @@ mod defaults;
 mod error;
 mod gemma2;
 mod gemma3;
+mod gpt_oss;
 mod layers;
 mod llama;
 mod loader;

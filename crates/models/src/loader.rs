@@ -3,14 +3,17 @@
 //! A loader runs in one of two ways. [`Loader::survey`] looks at every tensor that the model uses and packs none: it
 //! finds what is missing or misshapen before any work is done, and adds up sizes. [`Loader::pack`] does the work.
 
+mod packing;
+
 use std::{cell::Cell, ops::Range};
 
 use kernels::{
     Pool,
-    matrix::{self, Format, Matrix, Row},
+    matrix::{Format, Matrix},
 };
-use weights::{Checkpoint, Codes, Groups, Scales, Tensor, TensorType};
+use weights::{Checkpoint, Groups, RawTensor, Scales, Tensor, TensorType};
 
+use self::packing::{format, give_bytes, give_row};
 use crate::{
     Error,
     layers::{Rope, Scaling},
@@ -163,6 +166,77 @@ impl<'a> Loader<'a> {
         self.take_matrix(&self.of_layer(layer, name, "weight"), &[rows.stored, columns], rows.taken.clone())
     }
 
+    /// Whether tensors are stored the way that GGUFs do it.
+    pub(crate) fn is_gguf(&self) -> bool {
+        matches!(self.prefix, Prefix::Gguf)
+    }
+
+    /// A vector of one layer whose name is given to its end.
+    pub(crate) fn layer_vector_named(&self, layer: usize, name: Name, length: usize) -> Result<Vec<f32>, Error> {
+        self.take_vector(&self.named(layer, name), &[length], 0..length)
+    }
+
+    /// A vector for each expert, `[experts, length]`, by a name that is given to its end. A survey has empty ones.
+    pub(crate) fn expert_vectors(
+        &self,
+        layer: usize,
+        name: Name,
+        experts: usize,
+        length: usize,
+    ) -> Result<Vec<Vec<f32>>, Error> {
+        let all = self.take_vector(&self.named(layer, name), &[experts, length], 0..experts * length)?;
+        Ok((0..experts).map(|expert| all.iter().skip(expert * length).take(length).copied().collect()).collect())
+    }
+
+    /// A tensor of one layer, of any kind, by a name that is given to its end; `None` when it is not there.
+    pub(crate) fn layer_tensor(&self, layer: usize, name: Name, shape: &[usize]) -> Result<Option<Tensor<'a>>, Error> {
+        let name = self.named(layer, name);
+        if self.checkpoint.tensor(&name).is_none() { Ok(None) } else { self.checked(&name, shape).map(Some) }
+    }
+
+    /// A tensor of bytes of one layer, by a name that is given to its end.
+    pub(crate) fn layer_raw(&self, layer: usize, name: Name, shape: &[usize]) -> Result<RawTensor<'a>, Error> {
+        let (name, expected) = (self.named(layer, name), shape.to_vec());
+        match self.checkpoint.raw(&name) {
+            None => Err(Error::MissingTensor { name, expected }),
+            Some(raw) if raw.shape != shape => Err(Error::TensorShape { name, expected, found: raw.shape.to_vec() }),
+            Some(raw) => Ok(raw),
+        }
+    }
+
+    /// A matrix whose rows are put together from what is stored: `row(number, bytes)` appends those of one.
+    pub(crate) fn composed_matrix(
+        &self,
+        kind: TensorType,
+        [rows, columns]: [usize; 2],
+        row: &(dyn Fn(usize, &mut Vec<u8>) + Sync),
+    ) -> Matrix {
+        let bytes_of = |number| {
+            let mut bytes = Vec::new();
+            row(number, &mut bytes);
+            bytes
+        };
+        let in_range = |number| {
+            let tensor = Tensor { name: "", kind, shape: &[1, columns], bytes: &bytes_of(number) };
+            tensor.groups() == usual_groups(kind)
+        };
+        let in_range = !self.packs || (0..rows).all(in_range);
+        let format = format(kind, if in_range { usual_groups(kind) } else { kind.groups() });
+        let matrix = Matrix::pack(self.pool, format, if self.packs { rows } else { 0 }, columns, &|number, sink| {
+            give_bytes(kind, &bytes_of(number), columns, sink);
+        });
+        let (values, bytes) = kind.block();
+        self.count(rows * columns, rows * columns / values * bytes, Matrix::packed_bytes(format, rows, columns));
+        matrix
+    }
+
+    fn named(&self, layer: usize, name: Name) -> String {
+        match self.prefix {
+            Prefix::Gguf => format!("blk.{layer}.{}", name.gguf),
+            Prefix::HuggingFace(below, _) => format!("{below}layers.{layer}.{}", name.hugging_face),
+        }
+    }
+
     /// Whether one layer has this tensor.
     pub(crate) fn has_in_layer(&self, layer: usize, name: Name) -> bool {
         self.checkpoint.tensor(&self.of_layer(layer, name, "weight")).is_some()
@@ -300,137 +374,13 @@ impl<'a> Loader<'a> {
 
     /// What a tensor becomes. A survey reads no numbers and takes it that scales are in the usual range.
     fn format(&self, tensor: &Tensor<'_>) -> Format {
-        let usual = || {
-            let groups = tensor.kind.groups()?;
-            let scales = if groups.scales == Scales::Any { Scales::F16 } else { groups.scales };
-            Some(Groups { scales, ..groups })
-        };
-        format(tensor.kind, if self.packs { tensor.groups() } else { usual() })
+        format(tensor.kind, if self.packs { tensor.groups() } else { usual_groups(tensor.kind) })
     }
 }
 
-/// Floats stay what they are, everything else keeps its codes, in the least bits that the kernels have for them.
-fn format(kind: TensorType, groups: Option<Groups>) -> Format {
-    match (kind, groups) {
-        (_, Some(groups)) => Format::Quantised {
-            group: groups.length,
-            codes: match groups.codes {
-                Codes::Unsigned(..=4) => matrix::Codes::U4,
-                Codes::Unsigned(_) => matrix::Codes::U5,
-                Codes::Signed(..=4) => matrix::Codes::I4,
-                Codes::Signed(5) => matrix::Codes::I5,
-                Codes::Signed(6) => matrix::Codes::I6,
-                Codes::Signed(_) => matrix::Codes::I8,
-                Codes::Levels(levels) => matrix::Codes::Levels(levels),
-            },
-            has_min: groups.has_min,
-            scales: match groups.scales {
-                Scales::Any => matrix::Scales::F32,
-                Scales::F16 => matrix::Scales::F16,
-                Scales::Products => matrix::Scales::Products,
-            },
-        },
-        (TensorType::F16, None) => Format::F16,
-        (TensorType::BF16, None) => Format::BF16,
-        (_, None) => Format::F32,
-    }
-}
-
-/// Hands one row of a tensor to the packer, in the form that [`Loader::format`] promised.
-fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
-    let (bytes, columns) = (tensor.row(row), tensor.columns());
-    match (tensor.kind, tensor.kind.groups()) {
-        (kind, Some(groups)) if groups.scales == Scales::Products => {
-            let (count, blocks) = (columns / groups.length, columns / kind.block().0);
-            let (mut codes, mut scales, mut mins) = (vec![0; columns], vec![0; count], vec![0; count]);
-            let (mut common_scales, mut common_mins) = (vec![0; blocks], vec![0; blocks]);
-            let (of_groups, common) =
-                ([&mut scales[..], &mut mins[..]], [&mut common_scales[..], &mut common_mins[..]]);
-            weights::factors(kind, bytes, &mut codes, of_groups, common);
-            sink(Row::Products {
-                codes: &codes,
-                scales: &scales,
-                mins: &mins,
-                common_scales: &common_scales,
-                common_mins: &common_mins,
-            });
-        }
-        (kind, Some(groups)) => {
-            let mut codes = vec![0; columns];
-            let mut scales = vec![0.0; columns / groups.length];
-            let mut mins = vec![0.0; columns / groups.length];
-            weights::decompose(kind, bytes, &mut codes, &mut scales, &mut mins);
-            sink(Row::Quantised { codes: &codes, scales: &scales, mins: &mins });
-        }
-        (TensorType::F16 | TensorType::BF16, None) => {
-            let (pairs, _) = bytes.as_chunks();
-            let bits: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-            sink(Row::Bits16(&bits));
-        }
-        (kind, None) => {
-            let mut values = vec![0.0; columns];
-            weights::dequantize(kind, bytes, &mut values);
-            sink(Row::F32(&values));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use kernels::Level;
-
-    use super::*;
-
-    /// A tensor of `columns` packed as a load does: the format, what is read back from it, and what it should be.
-    fn packed(kind: TensorType, bytes: &[u8], columns: usize) -> (Format, Vec<f32>, Vec<f32>) {
-        let (values, size) = kind.block();
-        let shape = [bytes.len() / size * values / columns, columns];
-        let tensor = Tensor { name: "w", kind, shape: &shape, bytes };
-        let format = format(kind, tensor.groups());
-        let pool = Pool::new(Level::detect(), 2);
-        let matrix = Matrix::pack(&pool, format, shape[0], columns, &|row, sink| give_row(&tensor, row, sink));
-        let mut found = vec![0.0; shape[0] * columns];
-        for (row, out) in found.chunks_exact_mut(columns).enumerate() {
-            matrix.row(row, out);
-        }
-        (format, found, tensor.to_f32())
-    }
-
-    #[test]
-    fn tensors_of_every_type_are_packed_exactly() {
-        for kind in TensorType::ALL {
-            let (values, size) = kind.block();
-            // 21 rows are a panel and a part of one.
-            let (rows, columns) = (21, 512);
-            let mut state = 1u64;
-            let bytes: Vec<u8> = (0..rows * columns / values * size)
-                .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (state >> 56) as u8
-                })
-                .collect();
-            let (format, found, wanted) = packed(kind, &bytes, columns);
-            assert_eq!(found.len(), rows * columns);
-            // Bytes drawn at random are infinities and NaNs too.
-            let finite = wanted.iter().filter(|value| value.is_finite()).count();
-            assert!(finite > wanted.len() / 2, "{} has hardly any numbers", kind.name());
-            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
-                let same = found == wanted || found.is_nan() && wanted.is_nan();
-                assert!(same, "{} as {format:?}: {found} at {at}, not {wanted}", kind.name());
-            }
-        }
-    }
-
-    #[test]
-    fn tensors_take_the_bits_that_they_have_in_the_file() {
-        for kind in TensorType::ALL {
-            let tensor = Tensor { name: "w", kind, shape: &[0, 512], bytes: &[] };
-            let packed = Matrix::packed_bytes(format(kind, tensor.groups()), 16, 512) as f64;
-            let (values, bytes) = kind.block();
-            let growth = packed / (16 * 512 / values * bytes) as f64;
-            // Codes of 2 and 3 bits take 4, which is half as much again and more.
-            let few_bits = matches!(kind, TensorType::Q2_K | TensorType::Q3_K);
-            assert_eq!((0.99..=1.1).contains(&growth), !few_bits, "{} times {growth}", kind.name());
-        }
-    }
+/// The groups of a type with scales that fit into f16, as those of real models do.
+fn usual_groups(kind: TensorType) -> Option<Groups> {
+    let groups = kind.groups()?;
+    let scales = if groups.scales == Scales::Any { Scales::F16 } else { groups.scales };
+    Some(Groups { scales, ..groups })
 }

@@ -3,8 +3,8 @@
 use weights::Checkpoint;
 
 use crate::{
-    Error, config::ModelConfig, decoder::Layer, gemma2, gemma3, llama, loader::Loader, mixtral, phi3, qwen2, qwen3,
-    qwen3_moe, settings::Settings,
+    Error, config::ModelConfig, decoder::Layer, gemma2, gemma3, gpt_oss, llama, loader::Loader, mixtral, phi3, qwen2,
+    qwen3, qwen3_moe, settings::Settings,
 };
 
 /// How one architecture is recognised, read and built.
@@ -36,6 +36,7 @@ const ARCHITECTURES: &[Architecture] = &[
     phi3::ARCHITECTURE,
     gemma2::ARCHITECTURE,
     gemma3::ARCHITECTURE,
+    gpt_oss::ARCHITECTURE,
 ];
 
 /// The architecture of a checkpoint, or an error that lists what would do.

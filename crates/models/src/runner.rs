@@ -189,7 +189,7 @@ impl Plan {
     }
 }
 
-/// Takes every tensor of the model, in the order in which a step uses them.
+/// Takes every tensor of the model, layer by layer.
 fn take_weights(
     loader: &Loader<'_>,
     architecture: &Architecture,

@@ -139,6 +139,7 @@ fn tiny_models_of_every_kind() {
         "qwen3moe/q4_1.gguf",
         "qwen3moe-mixed/hf",
         "mixtral/hf",
+        "gpt-oss/hf-mxfp4",
     ] {
         for kv_type in [KvType::F16, KvType::F32, KvType::I8] {
             check(&fixture(&format!("tiny/{model}")), kv_type, &lengths, 4, &[1, 2, 3]);

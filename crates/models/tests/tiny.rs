@@ -157,6 +157,18 @@ fn mixtral_has_experts_and_is_llama_in_a_gguf() {
 }
 
 #[test]
+fn gpt_oss_has_sinks_clamped_gates_and_experts_in_mxfp4() {
+    check("gpt-oss", "hf");
+    check("gpt-oss", "f32.gguf");
+    for file in ["hf-mxfp4", "mxfp4.gguf"] {
+        for level in Level::available() {
+            // The weights are the same numbers, but activations are rounded for them.
+            check_at("gpt-oss", file, "logits.f32", level, KvType::F32, Q8_0);
+        }
+    }
+}
+
+#[test]
 fn gemma2_has_windows_four_norms_and_soft_caps() {
     check("gemma2", "hf");
     check("gemma2", "f32.gguf");
@@ -187,6 +199,8 @@ fn a_long_run_through_the_cache_is_the_same_as_one_pass() {
         ("qwen3moe-mixed", "hf"),
         ("qwen3moe", "q4_1.gguf"),
         ("mixtral", "f32.gguf"),
+        ("gpt-oss", "mxfp4.gguf"),
+        ("gpt-oss", "hf"),
     ] {
         for kv_type in [KvType::F32, KvType::F16] {
             let path = fixture(&format!("tiny/{model}/{file}"));

@@ -21,6 +21,7 @@ const VALUE: Name = Name::new("attn_v", "self_attn.v_proj");
 /// The three in one, in this order.
 const QUERY_KEY_VALUE: Name = Name::new("attn_qkv", "self_attn.qkv_proj");
 const OUTPUT: Name = Name::new("attn_output", "self_attn.o_proj");
+const SINKS: Name = Name::new("attn_sinks.weight", "self_attn.sinks");
 const QUERY_NORM: Name = Name::new("attn_q_norm", "self_attn.q_norm");
 const KEY_NORM: Name = Name::new("attn_k_norm", "self_attn.k_norm");
 
@@ -33,6 +34,8 @@ pub(crate) struct AttentionOptions {
     pub(crate) head_norms: bool,
     /// Query, key and value are rows of one tensor.
     pub(crate) fused: bool,
+    /// Each query head has a score that takes part in the softmax and has no value.
+    pub(crate) sinks: bool,
 }
 
 /// Whether matrices have biases.
@@ -43,6 +46,8 @@ pub(crate) enum Bias {
     WhereStored,
     /// Query, key and value must have them.
     QueryKeyValue,
+    /// All four must have them.
+    All,
 }
 
 /// One layer's attention.
@@ -52,6 +57,8 @@ pub(crate) struct Attention {
     value: Projection,
     output: Projection,
     head_norms: Option<(Norm, Norm)>,
+    /// One a query head.
+    sinks: Option<Vec<f32>>,
     shape: Shape<'static>,
     rope: usize,
     pairing: Pairing,
@@ -95,7 +102,7 @@ impl Attention {
             [(QUERY, Rows::all(wide)), (KEY, Rows::all(narrow)), (VALUE, Rows::all(narrow))]
         };
         let projection = |(name, rows): &(Name, Rows)| {
-            let bias_needed = options.bias == Bias::QueryKeyValue;
+            let bias_needed = options.bias != Bias::WhereStored;
             Projection::load(loader, layer, (*name, rows), config.hidden, bias_needed)
         };
         let head_norm = |name| Norm::of_layer(loader, config, layer, name, config.head_dim);
@@ -104,8 +111,15 @@ impl Attention {
             query: projection(&stored[0])?,
             key: projection(&stored[1])?,
             value: projection(&stored[2])?,
-            output: Projection::load(loader, layer, (OUTPUT, &Rows::all(config.hidden)), wide, false)?,
+            output: Projection::load(
+                loader,
+                layer,
+                (OUTPUT, &Rows::all(config.hidden)),
+                wide,
+                options.bias == Bias::All,
+            )?,
             head_norms: if options.head_norms { Some((head_norm(QUERY_NORM)?, head_norm(KEY_NORM)?)) } else { None },
+            sinks: options.sinks.then(|| loader.layer_vector_named(layer, SINKS, config.heads)).transpose()?,
             shape: config.attention_shape(layer_config),
             rope: layer_config.rope,
             pairing: config.pairing,
@@ -115,7 +129,7 @@ impl Attention {
     /// `scratch.rows = attention(scratch.rows)`; stores the rows' keys and values in `kv`.
     pub(crate) fn apply(&self, step: &mut Step<'_>, kv: &mut LayerKv) {
         let (pool, rows) = (step.pool, step.rows());
-        let (shape, scratch) = (&self.shape, &mut *step.scratch);
+        let (shape, scratch) = (&Shape { sinks: self.sinks.as_deref(), ..self.shape }, &mut *step.scratch);
         let (wide, narrow) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
         let hidden = self.output.weight.rows();
         let query = scratch.query.of_length(rows * wide);

@@ -44,6 +44,8 @@ pub(crate) struct Routing {
     pub(crate) feed_forward: usize,
     /// What the weights are.
     pub(crate) weights: Weights,
+    /// Whether the router and the experts have biases.
+    pub(crate) biased: bool,
 }
 
 /// Over which scores the softmax runs that gives the weights.
@@ -77,11 +79,12 @@ impl Routing {
             return Err(Error::Unsupported { feature: format!("{} = {other}", settings.spelled(GATING)) });
         }
         // Files that need no scale have none, or zero.
-        if settings.has(SCALE) && !settings.count_or_none(SCALE, 1).is_ok_and(|scale| scale.is_none_or(|one| one == 1))
+        if !matches!(settings.count_or_none(SCALE, 1), Ok(None))
+            && let Some(scale) = settings.positive(SCALE)?.filter(|scale| *scale != 1.0)
         {
-            return Err(Error::Unsupported { feature: settings.spelled(SCALE) });
+            return Err(Error::Unsupported { feature: format!("{} = {scale}", settings.spelled(SCALE)) });
         }
-        Ok(Self { experts, used, feed_forward, weights })
+        Ok(Self { experts, used, feed_forward, weights, biased: false })
     }
 }
 
@@ -91,6 +94,7 @@ fn count_key(settings: &Settings<'_>) -> Key {
 }
 
 /// Where a folder keeps the parts of a layer with experts. GGUFs have the same names for all architectures.
+#[derive(Default)]
 pub(crate) struct Names {
     /// The router.
     pub(crate) router: &'static str,
@@ -103,6 +107,9 @@ pub(crate) struct Names {
 const ROUTER: &str = "ffn_gate_inp";
 /// All experts' gates, ups and downs, one tensor each.
 const STACKED: [&str; 3] = ["ffn_gate_exps", "ffn_up_exps", "ffn_down_exps"];
+/// Their biases.
+const STACKED_BIASES: [Name; 3] =
+    [Name::new("ffn_gate_exps.bias", ""), Name::new("ffn_up_exps.bias", ""), Name::new("ffn_down_exps.bias", "")];
 /// All experts' gates and ups: of each expert first the gate.
 const STACKED_GATE_UP: &str = "ffn_gate_up_exps";
 
@@ -126,7 +133,12 @@ impl Experts {
     ) -> Result<Self, Error> {
         let (hidden, wide) = (config.hidden, routing.feed_forward);
         let fused = loader.has_in_layer(layer, Name::new(STACKED_GATE_UP, ""));
-        let of_expert = |expert| {
+        let lengths = [wide, wide, hidden];
+        let mut biases = [Vec::new(), Vec::new(), Vec::new()];
+        for part in (0..3).filter(|_| routing.biased) {
+            biases[part] = loader.expert_vectors(layer, STACKED_BIASES[part], routing.experts, lengths[part])?;
+        }
+        let of_expert = |expert: usize| {
             let matrix = |part: usize, rows: usize, columns| {
                 let (gguf, rows) = match part {
                     0 | 1 if fused => {
@@ -138,7 +150,8 @@ impl Experts {
                 loader.expert_matrix(layer, (gguf, &hugging_face), (expert, routing.experts), &rows, columns)
             };
             let matrices = [matrix(0, wide, hidden)?, matrix(1, wide, hidden)?, matrix(2, hidden, wide)?];
-            Ok(GatedMlp::of_parts(matrices, [None, None, None], config.activation))
+            let biases = std::array::from_fn(|part| biases[part].get(expert).cloned());
+            Ok(GatedMlp::of_parts(matrices, biases, config.activation))
         };
         let router = Name::new(ROUTER, names.router);
         let experts = (0..routing.experts).map(of_expert).collect::<Result<Vec<_>, Error>>()?;
@@ -155,9 +168,13 @@ impl Experts {
         experts: Vec<GatedMlp>,
     ) -> Result<Self, Error> {
         let rows = Rows::all(routing.experts);
+        let router_bias = match loader.layer_bias(layer, router, &rows)? {
+            None if routing.biased => return Err(loader.lacks_layer_bias(layer, router, &rows)),
+            bias => bias,
+        };
         Ok(Self {
             router: loader.layer_matrix(layer, router, &rows, config.hidden)?,
-            router_bias: loader.layer_bias(layer, router, &rows)?,
+            router_bias,
             experts,
             used: routing.used,
             weights: routing.weights,

@@ -11,14 +11,14 @@ use crate::{
 };
 
 const ATTENTION_NORM: Name = Name::new("attn_norm", "input_layernorm");
-const MLP_NORM: Name = Name::new("ffn_norm", "post_attention_layernorm");
+const FEED_FORWARD_NORM: Name = Name::new("ffn_norm", "post_attention_layernorm");
 
 /// A norm before each of the two parts.
 pub(crate) struct PreNormLayer {
-    attention_norm: Norm,
-    attention: Attention,
-    mlp_norm: Norm,
-    feed_forward: FeedForward,
+    pub(crate) attention_norm: Norm,
+    pub(crate) attention: Attention,
+    pub(crate) feed_forward_norm: Norm,
+    pub(crate) feed_forward: FeedForward,
 }
 
 /// What follows attention.
@@ -41,7 +41,7 @@ impl PreNormLayer {
         Self::of_parts(loader, config, layer, attention, FeedForward::Mlp(GatedMlp::load(loader, config, layer)?))
     }
 
-    /// Takes the norms, and has the two parts already.
+    /// Takes the norms by their usual names, and has the two parts already.
     pub(crate) fn of_parts(
         loader: &Loader<'_>,
         config: &ModelConfig,
@@ -52,7 +52,7 @@ impl PreNormLayer {
         Ok(Box::new(Self {
             attention_norm: Norm::of_layer(loader, config, layer, ATTENTION_NORM, config.hidden)?,
             attention,
-            mlp_norm: Norm::of_layer(loader, config, layer, MLP_NORM, config.hidden)?,
+            feed_forward_norm: Norm::of_layer(loader, config, layer, FEED_FORWARD_NORM, config.hidden)?,
             feed_forward,
         }))
     }
@@ -63,7 +63,7 @@ impl Layer for PreNormLayer {
         step.read_residual(&self.attention_norm);
         self.attention.apply(step, kv);
         step.add_to_residual();
-        step.read_residual(&self.mlp_norm);
+        step.read_residual(&self.feed_forward_norm);
         match &self.feed_forward {
             FeedForward::Mlp(mlp) => mlp.apply(step),
             FeedForward::Experts(experts) => experts.apply(step),

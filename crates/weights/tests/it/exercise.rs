@@ -19,6 +19,10 @@ pub fn gguf(bytes: &[u8]) -> Result<(), Error> {
 pub fn safetensors(bytes: &[u8]) -> Result<(), Error> {
     let file = Safetensors::from_bytes(bytes.to_vec())?;
     tensors(file.tensors().collect());
+    for name in file.raw_names() {
+        let raw = file.raw(name).expect("it has a name");
+        assert_eq!(raw.shape.iter().product::<usize>(), raw.bytes.len());
+    }
     file.still_whole()
 }
 
