@@ -35,7 +35,7 @@ pub(super) fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row
     give_bytes(tensor.kind, tensor.row(row), tensor.columns(), sink);
 }
 
-/// Hands the numbers of one row to the packer, in the form that [`format`] promised.
+/// Hands the numbers of one row to the packer, in the form that [`format()`] promised.
 pub(super) fn give_bytes(kind: TensorType, bytes: &[u8], columns: usize, sink: &mut dyn FnMut(Row<'_>)) {
     match (kind, kind.groups()) {
         (kind, Some(groups)) if groups.scales == Scales::Products => {
