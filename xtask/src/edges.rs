@@ -6,7 +6,7 @@ use crate::metadata::Metadata;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("account", &[]),
     ("catalog", &["inference"]),
-    ("chat", &["text"]),
+    ("chat", &[]),
     ("engine", &["kernels", "models"]),
     ("gateway", &["account", "catalog", "inference", "wire"]),
     ("inference", &[]),

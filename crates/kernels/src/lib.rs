@@ -18,6 +18,8 @@ pub mod kv;
 pub mod matrix;
 pub mod norm;
 pub mod rope;
+pub mod rows;
+pub mod softmax;
 
 mod buffer;
 mod disjoint;

@@ -10,5 +10,6 @@ mod load;
 mod memory;
 mod prompt;
 
-pub use load::{LoadError, Options, Summary, load, summarize};
+pub use load::{LoadError, Loaded, Options, Summary, load, summarize};
 pub use memory::{MemoryPlan, TOKENS_PER_KV_BLOCK};
+pub use models::KvType;

@@ -25,6 +25,8 @@ pub struct Options {
     pub context_length: Option<u64>,
     /// Bytes of KV cache; `None` takes a part of what the weights leave.
     pub kv_bytes: Option<u64>,
+    /// How keys and values are stored.
+    pub kv_type: models::KvType,
     /// Sequences that run at once.
     pub max_sequences: usize,
     /// Sequences that may wait.
@@ -81,6 +83,16 @@ pub struct Summary {
     pub chat: bool,
 }
 
+/// A model that runs.
+pub struct Loaded {
+    /// Answers requests.
+    pub backend: Arc<dyn Backend>,
+    /// What it takes.
+    pub plan: MemoryPlan,
+    /// Architecture, sizes and defaults.
+    pub description: Description,
+}
+
 /// Reads a model's description. Costs as much as opening the files.
 pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
@@ -92,13 +104,9 @@ pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
 /// Loads a model and starts its engine. Blocks for as long as reading and repacking the weights takes.
 ///
 /// `progress(done, all)` is called with bytes of tensors, from several threads.
-pub fn load(
-    path: &Path,
-    options: &Options,
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<(Arc<dyn Backend>, MemoryPlan), LoadError> {
+pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Loaded, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
-    let kv_type = models::KvType::F16;
+    let kv_type = options.kv_type;
     let description = models::describe(&checkpoint, kv_type)?;
     let plan = memory::plan(
         &description,
@@ -145,7 +153,7 @@ pub fn load(
     let most_choices = options.max_sequences + options.max_queue;
     let backend =
         LocalBackend::new(tokenizer, template, engine, defaults, context_length, most_choices, options.threads);
-    Ok((Arc::new(backend), plan))
+    Ok(Loaded { backend: Arc::new(backend), plan, description })
 }
 
 fn tokenizer_of(checkpoint: &Checkpoint) -> Result<Tokenizer, text::Error> {

@@ -3,15 +3,18 @@
 //! A loader runs in one of two ways. [`Loader::survey`] looks at every tensor that the model uses and packs none: it
 //! finds what is missing or misshapen before any work is done, and adds up sizes. [`Loader::pack`] does the work.
 
-use std::cell::Cell;
+use std::{cell::Cell, ops::Range};
 
 use kernels::{
     Pool,
-    matrix::{Format, Matrix, Row},
+    matrix::{self, Format, Matrix, Row},
 };
-use weights::{Checkpoint, Groups, Tensor, TensorType};
+use weights::{Checkpoint, Codes, Groups, Scales, Tensor, TensorType};
 
-use crate::Error;
+use crate::{
+    Error,
+    layers::{Rope, Scaling},
+};
 
 /// A tensor's name in the two kinds of checkpoint, without the layer's prefix and without `.weight`.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +37,22 @@ pub(crate) const EMBEDDING: Name = Name::new("token_embd", "embed_tokens");
 pub(crate) const OUTPUT_NORM: Name = Name::new("output_norm", "norm");
 /// The head, when it is not the embedding.
 pub(crate) const OUTPUT: Name = Name::new("output", "lm_head");
+
+/// The rows of a matrix, where it is one of several in one stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// Rows of the stored tensor.
+    pub(crate) stored: usize,
+    /// Those that are the matrix.
+    pub(crate) taken: Range<usize>,
+}
+
+impl Rows {
+    /// The stored tensor is the matrix.
+    pub(crate) fn all(rows: usize) -> Self {
+        Self { stored: rows, taken: 0..rows }
+    }
+}
 
 /// What all tensors of a model add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -136,46 +155,94 @@ impl<'a> Loader<'a> {
 
     /// A matrix of the whole model.
     pub(crate) fn matrix(&self, name: Name, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        self.take_matrix(self.of_model(name, "weight"), rows, columns)
+        self.take_matrix(&self.of_model(name, "weight"), &[rows, columns], 0..rows)
     }
 
     /// A matrix of one layer.
-    pub(crate) fn layer_matrix(&self, layer: usize, name: Name, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        self.take_matrix(self.of_layer(layer, name, "weight"), rows, columns)
+    pub(crate) fn layer_matrix(&self, layer: usize, name: Name, rows: &Rows, columns: usize) -> Result<Matrix, Error> {
+        self.take_matrix(&self.of_layer(layer, name, "weight"), &[rows.stored, columns], rows.taken.clone())
+    }
+
+    /// Whether one layer has this tensor.
+    pub(crate) fn has_in_layer(&self, layer: usize, name: Name) -> bool {
+        self.checkpoint.tensor(&self.of_layer(layer, name, "weight")).is_some()
+    }
+
+    /// One expert's matrix. A GGUF stacks those of all experts, `[experts, rows.stored, columns]`; folders have a tensor
+    /// for each, whose name holds its number.
+    pub(crate) fn expert_matrix(
+        &self,
+        layer: usize,
+        (gguf, hugging_face): (&str, &str),
+        (expert, experts): (usize, usize),
+        rows: &Rows,
+        columns: usize,
+    ) -> Result<Matrix, Error> {
+        let Range { start, end } = rows.taken;
+        match self.prefix {
+            Prefix::Gguf => {
+                let first = expert * rows.stored;
+                let shape = [experts, rows.stored, columns];
+                self.take_matrix(&format!("blk.{layer}.{gguf}.weight"), &shape, first + start..first + end)
+            }
+            Prefix::HuggingFace(below, _) => {
+                let name = format!("{below}layers.{layer}.{hugging_face}.weight");
+                self.take_matrix(&name, &[rows.stored, columns], start..end)
+            }
+        }
     }
 
     /// A vector of the whole model.
     pub(crate) fn vector(&self, name: Name, length: usize) -> Result<Vec<f32>, Error> {
-        self.take_vector(self.of_model(name, "weight"), length)
+        self.take_vector(&self.of_model(name, "weight"), &[length], 0..length)
     }
 
     /// A vector of one layer.
     pub(crate) fn layer_vector(&self, layer: usize, name: Name, length: usize) -> Result<Vec<f32>, Error> {
-        self.take_vector(self.of_layer(layer, name, "weight"), length)
+        self.take_vector(&self.of_layer(layer, name, "weight"), &[length], 0..length)
     }
 
     /// The bias that belongs to a matrix of a layer, when there is one.
-    pub(crate) fn layer_bias(&self, layer: usize, name: Name, length: usize) -> Result<Option<Vec<f32>>, Error> {
+    pub(crate) fn layer_bias(&self, layer: usize, name: Name, rows: &Rows) -> Result<Option<Vec<f32>>, Error> {
         let name = self.of_layer(layer, name, "bias");
-        if self.checkpoint.tensor(&name).is_some() { self.take_vector(name, length).map(Some) } else { Ok(None) }
+        if self.checkpoint.tensor(&name).is_none() {
+            return Ok(None);
+        }
+        self.take_vector(&name, &[rows.stored], rows.taken.clone()).map(Some)
     }
 
     /// What to say when that bias must be there and is not.
-    pub(crate) fn lacks_layer_bias(&self, layer: usize, name: Name, length: usize) -> Error {
-        Error::MissingTensor { name: self.of_layer(layer, name, "bias"), expected: vec![length] }
+    pub(crate) fn lacks_layer_bias(&self, layer: usize, name: Name, rows: &Rows) -> Error {
+        Error::MissingTensor { name: self.of_layer(layer, name, "bias"), expected: vec![rows.stored] }
     }
 
-    /// A GGUF's divisors of rotary frequencies, when there are any.
-    pub(crate) fn rope_divisors(&self, pairs: usize) -> Result<Option<Vec<f32>>, Error> {
-        let name = "rope_freqs.weight".to_string();
-        if !matches!(self.prefix, Prefix::Gguf) || self.checkpoint.tensor(&name).is_none() {
+    /// A GGUF's divisors of rotary frequencies for this context, when there are any.
+    pub(crate) fn rope_divisors(&self, rope: &Rope, context_length: usize) -> Result<Option<Vec<f32>>, Error> {
+        let pairs = rope.dimensions / 2;
+        if !matches!(self.prefix, Prefix::Gguf) {
             return Ok(None);
         }
-        let divisors = self.checked(&name, &[pairs])?.to_f32();
+        if !matches!(rope.scaling, Scaling::LongRope { .. }) {
+            return self.divisors("rope_freqs.weight", pairs);
+        }
+        let names = ["rope_factors_short.weight", "rope_factors_long.weight"];
+        match names.map(|name| self.divisors(name, pairs)) {
+            [Ok(None), Ok(Some(_))] => Err(Error::MissingTensor { name: names[0].to_string(), expected: vec![pairs] }),
+            [Ok(Some(_)), Ok(None)] => Err(Error::MissingTensor { name: names[1].to_string(), expected: vec![pairs] }),
+            [short, long] if rope.is_long(context_length) => short.and(long),
+            [short, long] => long.and(short),
+        }
+    }
+
+    fn divisors(&self, name: &str, pairs: usize) -> Result<Option<Vec<f32>>, Error> {
+        if self.checkpoint.tensor(name).is_none() {
+            return Ok(None);
+        }
+        let divisors = self.checked(name, &[pairs])?.to_f32();
         match divisors.iter().position(|divisor| !divisor.is_finite() || *divisor <= 0.0) {
             None => Ok(Some(divisors)),
             Some(at) => Err(Error::TensorValue {
-                name,
+                name: name.to_string(),
                 found: format!("{} at {at}", divisors[at]),
                 wanted: "finite numbers above zero",
             }),
@@ -197,50 +264,71 @@ impl<'a> Loader<'a> {
         Ok(tensor)
     }
 
-    fn count(&self, tensor: &Tensor<'_>, parameters: usize, packed_bytes: usize) {
+    fn count(&self, parameters: usize, stored_bytes: usize, packed_bytes: usize) {
         let mut totals = self.totals.get();
         totals.parameters = totals.parameters.saturating_add(parameters as u64);
-        totals.stored_bytes = totals.stored_bytes.saturating_add(tensor.bytes.len() as u64);
+        totals.stored_bytes = totals.stored_bytes.saturating_add(stored_bytes as u64);
         totals.packed_bytes = totals.packed_bytes.saturating_add(packed_bytes as u64);
         self.totals.set(totals);
         (self.progress)(totals.stored_bytes);
     }
 
-    fn take_vector(&self, name: String, length: usize) -> Result<Vec<f32>, Error> {
-        let tensor = self.checked(&name, &[length])?;
-        let values = if self.packs { tensor.to_f32() } else { Vec::new() };
-        self.count(&tensor, length, length.saturating_mul(size_of::<f32>()));
+    /// The numbers in `taken` of a tensor of this shape, counted over all its dimensions.
+    fn take_vector(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Vec<f32>, Error> {
+        let tensor = self.checked(name, shape)?;
+        let length = taken.len();
+        let values = if self.packs { tensor.to_f32()[taken].to_vec() } else { Vec::new() };
+        let stored_bytes = tensor.bytes.len() / shape.iter().product::<usize>() * length;
+        self.count(length, stored_bytes, length.saturating_mul(size_of::<f32>()));
         Ok(values)
     }
 
-    fn take_matrix(&self, name: String, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        let tensor = self.checked(&name, &[rows, columns])?;
+    /// The rows in `taken` of a tensor of this shape, counted over all dimensions but the last.
+    fn take_matrix(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Matrix, Error> {
+        let whole = self.checked(name, shape)?;
+        let (rows, columns) = (taken.len(), whole.columns());
+        let row_bytes = whole.bytes.len() / whole.rows();
+        let bytes = &whole.bytes[taken.start * row_bytes..taken.end * row_bytes];
+        let tensor = Tensor { shape: &[rows, columns], bytes, ..whole };
         let format = self.format(&tensor);
         let matrix = Matrix::pack(self.pool, format, if self.packs { rows } else { 0 }, columns, &|row, sink| {
             give_row(&tensor, row, sink);
         });
-        self.count(&tensor, rows.saturating_mul(columns), Matrix::packed_bytes(format, rows, columns));
+        self.count(rows.saturating_mul(columns), bytes.len(), Matrix::packed_bytes(format, rows, columns));
         Ok(matrix)
     }
 
-    /// What a tensor becomes. A survey reads no numbers and takes it that the scales of Q4_0 are in the usual range.
+    /// What a tensor becomes. A survey reads no numbers and takes it that scales are in the usual range.
     fn format(&self, tensor: &Tensor<'_>) -> Format {
         let usual = || {
             let groups = tensor.kind.groups()?;
-            Some(Groups { f16_scales: groups.f16_scales || tensor.kind == TensorType::Q4_0, ..groups })
+            let scales = if groups.scales == Scales::Any { Scales::F16 } else { groups.scales };
+            Some(Groups { scales, ..groups })
         };
         format(tensor.kind, if self.packs { tensor.groups() } else { usual() })
     }
 }
 
-/// Floats stay what they are, everything else decomposes into codes and scales.
+/// Floats stay what they are, everything else keeps its codes, in the least bits that the kernels have for them.
 fn format(kind: TensorType, groups: Option<Groups>) -> Format {
     match (kind, groups) {
         (_, Some(groups)) => Format::Quantised {
             group: groups.length,
-            code_bits: groups.code_bits,
+            codes: match groups.codes {
+                Codes::Unsigned(..=4) => matrix::Codes::U4,
+                Codes::Unsigned(_) => matrix::Codes::U5,
+                Codes::Signed(..=4) => matrix::Codes::I4,
+                Codes::Signed(5) => matrix::Codes::I5,
+                Codes::Signed(6) => matrix::Codes::I6,
+                Codes::Signed(_) => matrix::Codes::I8,
+                Codes::Levels(levels) => matrix::Codes::Levels(levels),
+            },
             has_min: groups.has_min,
-            f16_scales: groups.f16_scales,
+            scales: match groups.scales {
+                Scales::Any => matrix::Scales::F32,
+                Scales::F16 => matrix::Scales::F16,
+                Scales::Products => matrix::Scales::Products,
+            },
         },
         (TensorType::F16, None) => Format::F16,
         (TensorType::BF16, None) => Format::BF16,
@@ -252,6 +340,21 @@ fn format(kind: TensorType, groups: Option<Groups>) -> Format {
 fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
     let (bytes, columns) = (tensor.row(row), tensor.columns());
     match (tensor.kind, tensor.kind.groups()) {
+        (kind, Some(groups)) if groups.scales == Scales::Products => {
+            let (count, blocks) = (columns / groups.length, columns / kind.block().0);
+            let (mut codes, mut scales, mut mins) = (vec![0; columns], vec![0; count], vec![0; count]);
+            let (mut common_scales, mut common_mins) = (vec![0; blocks], vec![0; blocks]);
+            let (of_groups, common) =
+                ([&mut scales[..], &mut mins[..]], [&mut common_scales[..], &mut common_mins[..]]);
+            weights::factors(kind, bytes, &mut codes, of_groups, common);
+            sink(Row::Products {
+                codes: &codes,
+                scales: &scales,
+                mins: &mins,
+                common_scales: &common_scales,
+                common_mins: &common_mins,
+            });
+        }
         (kind, Some(groups)) => {
             let mut codes = vec![0; columns];
             let mut scales = vec![0.0; columns / groups.length];
@@ -319,17 +422,15 @@ mod tests {
     }
 
     #[test]
-    fn q4_0_has_f16_scales_where_they_are_exact() {
-        let of_scales = |scales: &[u16]| {
-            let block = |scale: &u16| scale.to_le_bytes().into_iter().chain((0..16).map(|i| i << 4 | (15 - i)));
-            let bytes: Vec<u8> = scales.iter().flat_map(block).collect();
-            let (format, found, wanted) = packed(TensorType::Q4_0, &bytes, 32 * scales.len());
-            assert_eq!(found, wanted);
-            assert_eq!(wanted[..3], [7.0, 6.0, 5.0], "codes 15, 14, 13 and a scale of 1");
-            matches!(format, Format::Quantised { f16_scales: true, .. })
-        };
-        // 1, -0.1, the smallest of all, and the largest whose eightfold is an f16 too.
-        assert!(of_scales(&[0x3c00, 0xae66, 0x0001, 0x6fff]));
-        assert!(!of_scales(&[0x3c00, 0x7000]));
+    fn tensors_take_the_bits_that_they_have_in_the_file() {
+        for kind in TensorType::ALL {
+            let tensor = Tensor { name: "w", kind, shape: &[0, 512], bytes: &[] };
+            let packed = Matrix::packed_bytes(format(kind, tensor.groups()), 16, 512) as f64;
+            let (values, bytes) = kind.block();
+            let growth = packed / (16 * 512 / values * bytes) as f64;
+            // Codes of 2 and 3 bits take 4, which is half as much again and more.
+            let few_bits = matches!(kind, TensorType::Q2_K | TensorType::Q3_K);
+            assert_eq!((0.99..=1.1).contains(&growth), !few_bits, "{} times {growth}", kind.name());
+        }
     }
 }

@@ -39,7 +39,16 @@ fn the_default_model_is_described_as_it_is() {
 
 #[test]
 fn a_load_keeps_what_the_description_promised_and_tells_its_progress() {
-    for file in ["llama3/hf", "llama3/q8_0.gguf", "gemma3/f32.gguf", "qwen2/hf"] {
+    for file in [
+        "llama3/hf",
+        "llama3/q8_0.gguf",
+        "gemma3/f32.gguf",
+        "qwen2/hf",
+        "phi3/q8_0.gguf",
+        "qwen3moe/q4_1-fused.gguf",
+        "qwen3moe-mixed/hf",
+        "gemma2/hf",
+    ] {
         let checkpoint = open(&fixture(&format!("tiny/{file}")));
         let description = describe(&checkpoint, KvType::F16).expect(file);
         let told = Mutex::new(Vec::new());
@@ -115,6 +124,13 @@ fn a_model_that_is_not_as_its_settings_say_is_refused_by_name() {
     refused("qwen3", json!({"architectures": ["Qwen2ForCausalLM"]}), "self_attn.q_proj.bias");
     refused("llama3", json!({"architectures": ["Qwen3ForCausalLM"]}), "self_attn.q_norm.weight");
     refused("gemma3", json!({"tie_word_embeddings": false}), "lm_head.weight");
+    refused("phi3", json!({"num_key_value_heads": 4}), "self_attn.qkv_proj.weight has shape [64, 32]");
+    refused("phi3", json!({"intermediate_size": 63}), "imply [126, 32]");
+    refused("mixtral", json!({"num_local_experts": 5}), "block_sparse_moe.experts.4.w1.weight");
+    refused("mixtral", json!({"num_local_experts": 3}), "block_sparse_moe.gate.weight has shape [4, 32]");
+    refused("mixtral", json!({"intermediate_size": 65}), "experts.0.w1.weight has shape [64, 32]");
+    refused("qwen3moe", json!({"mlp_only_layers": [0]}), "model.layers.0.mlp.gate_proj.weight");
+    refused("qwen3moe", json!({"decoder_sparse_step": 2}), "model.layers.0.mlp.gate_proj.weight");
 }
 
 #[test]
@@ -130,8 +146,30 @@ fn settings_that_are_missing_or_impossible_are_refused_by_name() {
     refused("llama3", json!({"hidden_size": "wide"}), "hidden_size");
     refused("llama3", json!({"rms_norm_eps": -1.0}), "rms_norm_eps");
     refused("llama3", json!({"hidden_act": "relu"}), "relu");
-    refused("llama3", json!({"rope_scaling": {"rope_type": "longrope"}}), "longrope");
-    refused("llama3", json!({"num_local_experts": 8}), "num_local_experts");
+    refused("llama3", json!({"rope_scaling": {"rope_type": "dynamic"}}), "longrope");
+    refused("phi3", json!({"rope_scaling": {"rope_type": "linear", "factor": 2}}), "rope scaling other than longrope");
+    refused("phi3", json!({"rope_scaling": {"rope_type": "longrope"}}), "short_factor");
+    refused("phi3-long", json!({"original_max_position_embeddings": 1}), "original_max_position_embeddings");
+    refused("phi3-long", json!({"partial_rotary_factor": 1.0}), "short_factor is a list of 2, wanted 4 numbers");
+    refused("gemma2", json!({"use_bidirectional_attention": true}), "use_bidirectional_attention");
+    refused("gemma2", json!({"attn_logit_softcapping": -1}), "attn_logit_softcapping");
+    refused("llama3", json!({"num_local_experts": 8}), "num_local_experts = 8 is not supported");
+    refused("qwen3", json!({"num_experts": 8}), "num_experts = 8 is not supported");
+    for count in [json!(0), json!(-1), json!(1025), json!(1u64 << 60), json!("many")] {
+        refused("mixtral", json!({"num_local_experts": count}), "num_local_experts is");
+        refused("mixtral", json!({"num_experts_per_tok": count}), "num_experts_per_tok is");
+        refused("qwen3moe-mixed", json!({"num_experts": count}), "num_experts is");
+    }
+    refused(
+        "mixtral",
+        json!({"num_experts_per_tok": 5}),
+        "num_experts_per_tok is 5, wanted a whole number from 1 to 4",
+    );
+    refused("mixtral", json!({"num_experts_per_tok": null}), "lack num_experts_per_tok");
+    refused("mixtral", json!({"num_local_experts": null}), "lack num_local_experts");
+    refused("qwen3moe", json!({"moe_intermediate_size": null}), "lack moe_intermediate_size");
+    refused("qwen3moe", json!({"decoder_sparse_step": 0}), "decoder_sparse_step");
+    refused("qwen3moe", json!({"mlp_only_layers": ["first"]}), "mlp_only_layers");
     refused("llama3", json!({"quantization_config": {"bits": 4}}), "quantization_config");
     refused("gemma3", json!({"use_bidirectional_attention": true}), "use_bidirectional_attention");
     refused("gemma3", json!({"query_pre_attn_scalar": 0}), "query_pre_attn_scalar");

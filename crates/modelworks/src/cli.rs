@@ -2,11 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use crate::size;
 
-/// Model-as-a-Service in one binary: its own engine for the CPU behind the OpenAI API.
+/// Model-as-a-Service in one binary: its own engine for the CPU behind the APIs of OpenAI and Anthropic.
 #[derive(Debug, Parser)]
 #[command(
     name = "modelworks",
@@ -99,6 +100,21 @@ pub struct EngineArgs {
     /// Memory of the KV cache, such as 512M or 2G [default: a quarter of what weights leave, at most eight contexts].
     #[arg(long, env = "MODELWORKS_KV_MEMORY", value_name = "SIZE", value_parser = size::parse)]
     pub kv_memory: Option<u64>,
+    /// How the KV cache stores a number: i8 holds almost twice the tokens of f16 in the same memory, a little less exactly
+    /// [default: f16].
+    #[arg(long, env = "MODELWORKS_KV_TYPE", value_name = "TYPE", value_enum, hide_possible_values = true)]
+    pub kv_type: Option<KvType>,
+}
+
+/// How the KV cache stores a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum KvType {
+    /// IEEE 754 binary16.
+    #[default]
+    F16,
+    /// 8 bits, with a scale for each token and head.
+    I8,
 }
 
 /// `serve`.

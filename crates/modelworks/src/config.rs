@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::{
-    cli::{EngineArgs, ServeArgs},
+    cli::{EngineArgs, KvType, ServeArgs},
     machine, size,
 };
 
@@ -40,6 +40,7 @@ struct File {
     threads: Option<usize>,
     context: Option<u64>,
     kv_memory: Option<String>,
+    kv_type: Option<KvType>,
     max_sequences: Option<usize>,
     max_queue: Option<usize>,
     grace: Option<u64>,
@@ -63,6 +64,7 @@ impl Settings {
             threads: args.engine.threads.or(file.threads),
             context: args.engine.context.or(file.context),
             kv_memory,
+            kv_type: args.engine.kv_type.or(file.kv_type),
         };
         let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
@@ -90,6 +92,10 @@ pub fn engine_options(args: &EngineArgs, max_sequences: usize, max_queue: usize)
         threads,
         context_length: args.context,
         kv_bytes: args.kv_memory,
+        kv_type: match args.kv_type.unwrap_or_default() {
+            KvType::F16 => local::KvType::F16,
+            KvType::I8 => local::KvType::I8,
+        },
         max_sequences,
         max_queue,
         available_bytes: machine::memory(),
@@ -128,12 +134,14 @@ mod tests {
     fn flags_win_over_the_file_and_the_file_over_defaults() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("modelworks.toml");
-        fs::write(&path, "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nmodel = ['a', 'b']").unwrap();
+        fs::write(&path, "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nmodel = ['a', 'b']")
+            .unwrap();
         let args = ServeArgs { config: Some(path), listen: Some(([127, 0, 0, 1], 2).into()), ..ServeArgs::default() };
         let settings = Settings::resolve(args).unwrap();
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.engine.threads, 3);
         assert_eq!(settings.engine.kv_bytes, Some(64 << 20));
+        assert_eq!(settings.engine.kv_type, local::KvType::I8);
         assert_eq!(settings.engine.max_sequences, 32);
         assert_eq!(settings.models, ["a", "b"]);
     }
@@ -143,6 +151,7 @@ mod tests {
         for (text, reason) in [
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("kv_memory = 'much'", "much"),
+            ("kv_type = 'i4'", "kv_type"),
             ("threads = 0", "--threads"),
             ("context = 0", "--context"),
             ("model = 'a'", "model"),

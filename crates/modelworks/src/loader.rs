@@ -43,7 +43,7 @@ fn load(name: &str, path: &Path, options: &local::Options) -> Result<Arc<dyn Bac
         }
     };
     match local::load(path, options, &progress) {
-        Ok((backend, plan)) => {
+        Ok(local::Loaded { backend, plan, .. }) => {
             if let Some(asked) = options.context_length.filter(|asked| *asked > plan.context_length) {
                 tracing::warn!(
                     model = name,

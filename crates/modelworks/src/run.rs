@@ -34,12 +34,9 @@ pub async fn run(mut args: RunArgs, path: PathBuf, options: local::Options) -> R
     if prompt.as_ref().is_some_and(|prompt| prompt.trim().is_empty()) {
         bail!("the prompt is empty; give one, or start without to chat: modelworks run {}", args.name);
     }
-    let load = move || {
-        let authors_say_nothing = *local::summarize(&path)?.description.defaults == Default::default();
-        local::load(&path, &options, &|_, _| {}).map(|(backend, _)| (backend, authors_say_nothing))
-    };
-    let (backend, authors_say_nothing) = tokio::task::spawn_blocking(load).await??;
-    if authors_say_nothing {
+    let loaded = tokio::task::spawn_blocking(move || local::load(&path, &options, &|_, _| {})).await??;
+    let local::Loaded { backend, description, .. } = loaded;
+    if *description.defaults == Default::default() {
         args.temperature.get_or_insert(CALM);
     }
     match prompt {

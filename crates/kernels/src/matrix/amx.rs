@@ -20,8 +20,9 @@ use std::{
 
 use super::{
     avx512::Avx512,
-    layout::{BLOCK, Groups, PANEL},
-    vectors::Tile,
+    layout::{BLOCK, PANEL},
+    vectors::{Tile, Vectors},
+    weights::{Codes, Scales},
 };
 use crate::{Pool, disjoint::Disjoint};
 
@@ -35,7 +36,7 @@ pub(super) const LEAST_ROWS: usize = 8;
 const DEPTH: usize = 4;
 
 /// The codes of 16 rows of activations in a block of columns, as bytes. Each 8 columns stand in the order 0, 4, 1, 5, 2, 6,
-/// 3, 7, which is how 4-bit weights fall out of their packing. An integer sum does not mind.
+/// 3, 7, which is how weights fall out of their packing. An integer sum does not mind.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Digits {
@@ -47,18 +48,18 @@ impl Digits {
     const ZERO: Self = Self { low: [[0; BLOCK]; ROWS], high: [[0; BLOCK]; ROWS] };
 }
 
-/// The codes of a panel in a block of columns: for every 4 columns, in the order of [`Digits`], `[row][column]`.
+/// The codes of a panel in a block of columns, unpacked: for every 4 columns, in the order of [`Digits`], `[row][column]`.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Codes([[i8; DEPTH * PANEL]; BLOCK / DEPTH]);
+struct Bytes([[i8; DEPTH * PANEL]; BLOCK / DEPTH]);
 
-impl Codes {
+impl Bytes {
     const ZERO: Self = Self([[0; DEPTH * PANEL]; BLOCK / DEPTH]);
 }
 
 thread_local! {
     /// One panel, block by block; kept from task to task.
-    static CODES: RefCell<Vec<Codes>> = const { RefCell::new(Vec::new()) };
+    static UNPACKED: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Splits the codes of activations, `[m, blocks * 32]`, into `digits`, `[m / 16 rounded up, blocks]`. What `digits` hold for
@@ -100,90 +101,78 @@ fn split_row(codes: &[[i16; BLOCK]], digits: &mut [Digits], row: usize) {
 /// How many those are.
 ///
 /// # Safety
-/// As `weights::multiply` at AVX-512 VNNI; the CPU also has AMX for 8-bit integers, and this process may use it. `digits`
-/// are those of the rows of activations, and the first one begins a row of `Digits`.
-pub(super) unsafe fn multiply(groups: Groups, tile: Tile, rows: usize, digits: *const Digits) -> usize {
+/// As [`Weights::tile_registers`](super::vectors::Weights::tile_registers).
+pub(super) unsafe fn multiply<C: Codes, S: Scales>(tile: &Tile, rows: usize, digits: *const Digits) -> usize {
     let done = rows / LEAST_ROWS * LEAST_ROWS;
-    if done == 0 || groups.count == 0 {
+    if done == 0 || tile.groups == 0 {
         return 0;
     }
-    // SAFETY: as promised by the caller.
-    unsafe {
-        match (groups.has_min, groups.f16_scales) {
-            (false, false) => panels::<false, false>(groups, tile, done, digits),
-            (false, true) => panels::<false, true>(groups, tile, done, digits),
-            (true, false) => panels::<true, false>(groups, tile, done, digits),
-            (true, true) => panels::<true, true>(groups, tile, done, digits),
-        }
-    }
-    done
-}
-
-/// All panels, with `rows` rows: a multiple of [`LEAST_ROWS`].
-///
-/// # Safety
-/// As [`multiply`].
-unsafe fn panels<const HAS_MIN: bool, const F16_SCALES: bool>(
-    groups: Groups,
-    tile: Tile,
-    rows: usize,
-    digits: *const Digits,
-) {
-    let blocks = groups.count * groups.length / BLOCK;
+    let blocks = tile.groups * C::LENGTH / BLOCK;
     // Taken, not borrowed: nothing is held while kernels run.
-    let mut codes = CODES.take();
-    if codes.len() < blocks {
-        codes.resize(blocks, Codes::ZERO);
+    let mut unpacked = UNPACKED.take();
+    if unpacked.len() < blocks {
+        unpacked.resize(blocks, Bytes::ZERO);
     }
     // SAFETY: the tile has these panels, of `blocks` blocks each, and these rows; the rest is promised by the caller.
     unsafe {
-        let registers = Registers::configure(groups.length);
+        let registers = Registers::configure(C::LENGTH);
         let mut sums = [Sums::ZERO, Sums::ZERO];
         for index in 0..tile.panels {
             let weights = tile.weights.add(index * tile.panel_bytes);
-            unpack(&groups, weights, &mut codes[..blocks]);
-            let panel = Panel { groups: &groups, index, weights, codes: &codes, registers: &registers };
-            for row in (0..rows).step_by(ROWS) {
+            unpack::<C, S>(tile, weights, &mut unpacked[..blocks]);
+            let panel = Panel { index, weights, unpacked: &unpacked, registers: &registers };
+            for row in (0..done).step_by(ROWS) {
                 let (tile, digits) = (tile.below(row), digits.add(row / ROWS * blocks));
-                if rows - row < ROWS {
-                    panel.multiply::<LEAST_ROWS, HAS_MIN, F16_SCALES>(&tile, digits, &mut sums);
+                if done - row < ROWS {
+                    panel.multiply::<LEAST_ROWS, C, S>(&tile, digits, &mut sums);
                 } else {
-                    panel.multiply::<ROWS, HAS_MIN, F16_SCALES>(&tile, digits, &mut sums);
+                    panel.multiply::<ROWS, C, S>(&tile, digits, &mut sums);
                 }
             }
         }
     }
-    CODES.set(codes);
+    UNPACKED.set(unpacked);
+    done
 }
 
-/// Unpacks the codes of a panel. In each 8 columns, 4-bit codes 0, 4, 1, 5 of a row are the low halves of its 4 bytes, and
-/// 2, 6, 3, 7 the high ones; 8-bit codes come in pairs of columns, from which the same order is made.
+/// Where in a panel a group begins, and where its super block does.
+#[inline(always)]
+fn places<C: Codes, S: Scales>(group: usize) -> (usize, usize) {
+    let (groups_a_block, header_bytes) = S::super_block(C::LENGTH);
+    let bytes = S::BYTES + C::BYTES;
+    let block = group / groups_a_block;
+    let first = if block == 0 { 0 } else { block * groups_a_block };
+    ((block + 1) * header_bytes + group * bytes, block * header_bytes + first * bytes)
+}
+
+/// Unpacks the codes of a panel.
 ///
 /// # Safety
-/// There are so many blocks of weights, and the CPU has AVX-512 F and BW.
-#[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn unpack(groups: &Groups, weights: *const u8, codes: &mut [Codes]) {
-    let eights = groups.length / 8;
-    let rows = codes.iter_mut().flat_map(|codes| codes.0.as_chunks_mut::<2>().0);
+/// There are so many blocks of weights, and the CPU has AVX-512 and VNNI.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn unpack<C: Codes, S: Scales>(tile: &Tile, weights: *const u8, unpacked: &mut [Bytes]) {
+    let eights = C::LENGTH / 8;
+    // SAFETY: the instruction set is there, as promised by the caller; 16 levels.
+    let levels = unsafe { Avx512::<true>::load_levels(tile.levels.as_ptr()) };
+    let rows = unpacked.iter_mut().flat_map(|unpacked| unpacked.0.as_chunks_mut::<2>().0);
     for (eight, [first, second]) in rows.enumerate() {
-        // SAFETY: these columns are the panel's, as promised by the caller; 8 columns are 64 or 128 bytes of packed codes
-        // and twice 64 of unpacked ones.
+        let (group, _) = places::<C, S>(eight / eights);
+        // SAFETY: these columns are the panel's, as promised by the caller; a row of bytes is 64.
         unsafe {
-            let packed = weights.add(eight / eights * groups.bytes() + groups.codes_at());
-            let (of_first, of_second) = if groups.code_bits == 4 {
-                let packed = _mm512_loadu_si512(packed.add(eight % eights * 64).cast());
-                let low = _mm512_set1_epi8(15);
-                (_mm512_and_si512(packed, low), _mm512_and_si512(_mm512_srli_epi16::<4>(packed), low))
-            } else {
-                let packed = packed.add(eight % eights * 128);
-                let spread = |pair: usize| _mm512_cvtepu8_epi16(_mm256_loadu_si256(packed.add(pair * 32).cast()));
-                let join = |a, b| _mm512_or_si512(a, _mm512_slli_epi16::<8>(b));
-                (join(spread(0), spread(2)), join(spread(1), spread(3)))
-            };
-            _mm512_storeu_si512(first.as_mut_ptr().cast(), of_first);
-            _mm512_storeu_si512(second.as_mut_ptr().cast(), of_second);
+            let codes = weights.add(group + S::BYTES);
+            let [a, b, c, d] = C::pairs::<Avx512<true>>(codes, eight % eights, levels);
+            // Columns 0 and 1 are in `a`, as 16-bit integers; 4 and 5 in `c`.
+            _mm512_storeu_si512(first.as_mut_ptr().cast(), interleaved(a, c));
+            _mm512_storeu_si512(second.as_mut_ptr().cast(), interleaved(b, d));
         }
     }
+}
+
+/// The low bytes of 16-bit integers, those of `b` after those of `a`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn interleaved(a: __m512i, b: __m512i) -> __m512i {
+    _mm512_or_si512(_mm512_and_si512(a, _mm512_set1_epi16(0xff)), _mm512_slli_epi16::<8>(b))
 }
 
 /// The sums of a group, `[row of activations][row of the panel]`.
@@ -197,12 +186,11 @@ impl Sums {
     const ZERO: Self = Self { low: [[0; PANEL]; ROWS], high: [[0; PANEL]; ROWS] };
 }
 
-/// One panel of weights, unpacked.
+/// One panel of weights, packed and unpacked.
 struct Panel<'a> {
-    groups: &'a Groups,
     index: usize,
     weights: *const u8,
-    codes: &'a [Codes],
+    unpacked: &'a [Bytes],
     registers: &'a Registers,
 }
 
@@ -213,7 +201,7 @@ impl Panel<'_> {
     /// # Safety
     /// As [`multiply`].
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn multiply<const M: usize, const HAS_MIN: bool, const F16_SCALES: bool>(
+    unsafe fn multiply<const M: usize, C: Codes, S: Scales>(
         &self,
         tile: &Tile,
         digits: *const Digits,
@@ -222,13 +210,13 @@ impl Panel<'_> {
         let mut floats = [_mm512_setzero_ps(); M];
         // SAFETY: the panel has these groups, and so have the rows of activations.
         unsafe {
-            self.sums(digits, 0, &mut sums[0]);
-            for group in 1..self.groups.count {
-                self.sums(digits, group, &mut sums[group % 2]);
-                self.add::<M, HAS_MIN, F16_SCALES>(tile, group - 1, &sums[(group - 1) % 2], &mut floats);
+            self.sums::<C>(digits, 0, &mut sums[0]);
+            for group in 1..tile.groups {
+                self.sums::<C>(digits, group, &mut sums[group % 2]);
+                self.add::<M, C, S>(tile, group - 1, &sums[(group - 1) % 2], &mut floats);
             }
-            let last = self.groups.count - 1;
-            self.add::<M, HAS_MIN, F16_SCALES>(tile, last, &sums[last % 2], &mut floats);
+            let last = tile.groups - 1;
+            self.add::<M, C, S>(tile, last, &sums[last % 2], &mut floats);
             for (m, floats) in floats.into_iter().enumerate() {
                 tile.store::<Avx512<true>>(self.index, m, floats);
             }
@@ -238,14 +226,14 @@ impl Panel<'_> {
     /// # Safety
     /// As [`multiply`]; there is such a group.
     #[inline(always)]
-    unsafe fn sums(&self, digits: *const Digits, group: usize, sums: &mut Sums) {
-        let column = group * self.groups.length;
-        let (block, column) = (column / BLOCK, column % BLOCK);
-        let codes = &self.codes[block].0[column / DEPTH..];
-        // SAFETY: the group's columns lie in this block, and in these rows of its codes.
+    unsafe fn sums<C: Codes>(&self, digits: *const Digits, group: usize, sums: &mut Sums) {
+        let (block, column) = (group * C::LENGTH / BLOCK, group * C::LENGTH % BLOCK);
+        let codes = self.unpacked[block].0[column / DEPTH..].as_ptr();
+        // SAFETY: the group's columns lie in this block of each row, and in these rows of its unpacked codes.
         unsafe {
-            let digits = &*digits.add(block);
-            self.registers.multiply(codes.as_ptr().cast(), &digits.low[0][column], &digits.high[0][column], sums);
+            let digits = digits.add(block);
+            let (low, high) = (&raw const (*digits).low, &raw const (*digits).high);
+            self.registers.multiply(codes.cast(), low.cast::<u8>().add(column), high.cast::<i8>().add(column), sums);
         }
     }
 
@@ -253,23 +241,19 @@ impl Panel<'_> {
     ///
     /// # Safety
     /// As [`multiply`]; there is such a group.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn add<const M: usize, const HAS_MIN: bool, const F16_SCALES: bool>(
+    #[inline(always)]
+    unsafe fn add<const M: usize, C: Codes, S: Scales>(
         &self,
         tile: &Tile,
         group: usize,
         sums: &Sums,
         floats: &mut [__m512; M],
     ) {
-        // SAFETY: a group begins with 16 scales, and with as many mins if it has them; each of the `M` rows of activations
-        // has terms for it.
+        let (at, header) = places::<C, S>(group);
+        // SAFETY: the panel has this group, and each of the `M` rows of activations has terms for it.
         unsafe {
-            let load = |at: *const u8| {
-                if F16_SCALES { _mm512_cvtph_ps(_mm256_loadu_si256(at.cast())) } else { _mm512_loadu_ps(at.cast()) }
-            };
-            let weights = self.weights.add(group * self.groups.bytes());
-            let scales = load(weights);
+            let header = S::header::<Avx512<true>>(self.weights.add(header));
+            let scales = S::scales::<Avx512<true>>(header, self.weights.add(at));
             for (m, floats) in floats.iter_mut().enumerate() {
                 let terms = &*tile.terms.add(m * tile.groups + group);
                 let low = _mm512_load_si512(sums.low[m].as_ptr().cast());
@@ -278,8 +262,8 @@ impl Panel<'_> {
                 let scales = _mm512_mul_ps(scales, _mm512_set1_ps(terms.scale));
                 *floats = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scales, *floats);
             }
-            if HAS_MIN {
-                let mins = load(weights.add(self.groups.scales_bytes()));
+            if S::HAS_MIN {
+                let mins = S::mins::<Avx512<true>>(header, self.weights.add(at));
                 for (m, floats) in floats.iter_mut().enumerate() {
                     let terms = &*tile.terms.add(m * tile.groups + group);
                     *floats = _mm512_fmadd_ps(mins, _mm512_set1_ps(terms.sum), *floats);
@@ -340,7 +324,7 @@ impl Registers {
     /// The products of a group's codes with both digits of 16 rows of activations.
     ///
     /// # Safety
-    /// From `codes` on there are as many rows of [`Codes`] as the group has, and from `low` and `high` on, in 16 rows of
+    /// From `codes` on there are as many rows of [`Bytes`] as the group has, and from `low` and `high` on, in 16 rows of
     /// [`Digits`], as many columns.
     #[inline(always)]
     unsafe fn multiply(&self, codes: *const i8, low: *const u8, high: *const i8, sums: &mut Sums) {
