@@ -62,8 +62,8 @@ thread_local! {
     static UNPACKED: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Splits the codes of activations, `[m, blocks * 32]`, into `digits`, `[m / 16 rounded up, blocks]`. What `digits` hold for
-/// rows from `m` on is left as it was.
+/// Splits the codes of activations, `[m, blocks * 32]`, into `digits`, which come empty: `[m / 16 rounded up, blocks]`, with
+/// zeros for rows from `m` on.
 ///
 /// # Safety
 /// The CPU has AVX-512 F, BW and VL.

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::{
-    Codes, amx,
+    Codes,
     avx2::Avx2,
     avx512::Avx512,
     layout::BLOCK,
@@ -198,12 +198,12 @@ unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activati
 unsafe fn with_tile_registers(product: &Product<'_>, activations: &Activations, part: &Part) {
     let layout = &product.matrix.layout;
     let mut tile = tile(product, activations, part);
-    if part.rows.len() >= amx::LEAST_ROWS {
+    if !activations.digits.is_empty() {
         // Parts begin at multiples of 16 rows, and so does each row of digits.
         let before = part.rows.start / PANEL * (activations.padded_columns() / BLOCK);
         tile.digits = Some(activations.digits[before..].as_ptr());
     }
-    // SAFETY: as in `with_vectors`; digits are there for all rows.
+    // SAFETY: as in `with_vectors`; where there are digits, they are those of all rows.
     unsafe { weights::multiply::<Avx512<true>>(layout.format, layout.groups(), tile, part.rows.len()) }
 }
 
