@@ -2,7 +2,7 @@
 //!
 //! Each organisation has a chain of its own. A line holds the hash of the line before it, so that none can be changed,
 //! left out or put between without changing every later hash. docs/ledger.md fixes the bytes; [`Line::text`] writes them,
-//! [`verify`] checks a chain, and a short program in another language does so too (`docs/verify_ledger.py`).
+//! [`verify()`] checks a chain, and a short program in another language does so too (`docs/verify_ledger.py`).
 
 mod text;
 mod verify;

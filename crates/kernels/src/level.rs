@@ -3,7 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod amx;
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 /// An instruction-set level. Levels are ordered: a CPU that has one has all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,45 +51,19 @@ impl Level {
         let best = Self::detect();
         Self::ALL.into_iter().filter(|&level| level <= best).collect()
     }
+}
 
-    /// How it is spelt: what [`FromStr`] reads and [`Display`](fmt::Display) writes.
-    pub fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
             Self::Scalar => "scalar",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
             Self::Avx512Vnni => "avx512-vnni",
             Self::Amx => "amx",
-        }
+        })
     }
 }
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Level {
-    type Err = UnknownLevel;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLevel> {
-        Self::ALL.into_iter().find(|level| level.name() == text).ok_or_else(|| UnknownLevel(text.to_owned()))
-    }
-}
-
-/// No level has this name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownLevel(String);
-
-impl fmt::Display for UnknownLevel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = Level::ALL.map(Level::name).join(", ");
-        write!(f, "{:?} is no instruction-set level; there are {names}", self.0)
-    }
-}
-
-impl std::error::Error for UnknownLevel {}
 
 #[cfg(test)]
 mod tests {
@@ -100,16 +74,6 @@ mod tests {
         let available = Level::available();
         assert_eq!(available.first(), Some(&Level::Scalar));
         assert_eq!(available.last(), Some(&Level::detect()));
-        assert!(available.is_sorted());
-    }
-
-    #[test]
-    fn a_name_is_read_as_the_level_that_writes_it() {
-        assert!(Level::ALL.is_sorted());
-        for level in Level::ALL {
-            assert_eq!(level.to_string().parse(), Ok(level));
-        }
-        let error = "sse2".parse::<Level>().unwrap_err().to_string();
-        assert!(error.contains("sse2") && error.contains("avx512-vnni"), "{error}");
+        assert!(available.is_sorted() && Level::ALL.is_sorted());
     }
 }

@@ -29,6 +29,6 @@ mod math;
 mod pool;
 mod self_check;
 
-pub use level::{Level, UnknownLevel};
+pub use level::Level;
 pub use pool::Pool;
 pub use self_check::{LevelError, Operation, Selection};

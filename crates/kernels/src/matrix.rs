@@ -6,8 +6,9 @@
 //! result for one row of activations depends on nothing but that row and the weights.
 //!
 //! *Quantised weights* are `scale[group] * code + min[group]`, with one scale, and perhaps one min, for 16 or 32
-//! columns of a row; how they are stored makes no difference. Activations are rounded to 16 bits per block of 32 columns (see [`Activations`]). The product of a
-//! row of weights and a row of activations starts at `sum = 0` and goes over the groups in ascending order:
+//! columns of a row; how they are stored makes no difference. Activations are rounded to 16 bits per block of 32 columns
+//! (see [`Activations`]). The product of a row of weights and a row of activations starts at `sum = 0` and goes over the
+//! groups in ascending order:
 //!
 //! 1. `dot`: the integer dot product of the codes of the weights and of the activations. It is exact: 32 · 128 · 32767
 //!    is less than 2²⁷.
@@ -125,7 +126,7 @@ impl Format {
         Self::Quantised { group, codes, has_min, scales }
     }
 
-    /// Whether it is a float format, or one of [`Format::QUANTISED`] with whatever levels.
+    /// Whether it is a float format, or one of those that model files have, with whatever levels.
     pub fn is_known(self) -> bool {
         let Self::Quantised { group, codes, has_min, scales } = self else { return true };
         let any_levels = match codes {

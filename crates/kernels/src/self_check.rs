@@ -13,10 +13,12 @@ use crate::{
     Level, Pool,
     attention::{Shape, Span, attend},
     elementwise::{Activation, gated, softcap},
+    half::{f16_to_f32, f32_to_f16},
     kv::{KvType, LayerKv},
     matrix::{Activations, Codes, Format, Matrix, Row, Scales, multiply},
     norm::rms_norm_in_place,
     rope::{Pairing, Table, rotate},
+    softmax::softmax,
 };
 
 /// The level that kernels should use here, and what kept better ones from being it.
@@ -94,7 +96,7 @@ pub enum Operation {
     Product(Format, usize),
     /// Attention over a cache of this type.
     Attention(KvType),
-    /// Norms, rotations and activation functions.
+    /// Norms, rotations, softmax and activation functions.
     Elementwise,
 }
 
@@ -151,11 +153,8 @@ const HEIGHTS: [usize; 4] = [1, 2, 5, 27];
 /// Rows of weights: a whole panel and a bit of another.
 const ROWS: usize = 19;
 
-/// Columns: two blocks and a part of a third.
-const COLUMNS: usize = 72;
-
-/// The same after a whole super block, for weights that have them.
-const MORE_COLUMNS: usize = 256 + COLUMNS;
+/// Columns: some blocks, the last of them cut short, and more than share a scale of any kind.
+const COLUMNS: usize = 264;
 
 fn rounding(pool: &Pool, answers: &mut Vec<Answer>) {
     let mut values = numbers(1, 4 * COLUMNS, 100.0);
@@ -171,8 +170,7 @@ fn products(pool: &Pool, format: Format, answers: &mut Vec<Answer>) {
     let matrix = matrix(pool, format);
     for m in HEIGHTS {
         let mut activations = Activations::default();
-        let columns = matrix.columns();
-        activations.set(pool, m, columns, &numbers(m as u32, m * columns, 2.0));
+        activations.set(pool, m, COLUMNS, &numbers(m as u32, m * COLUMNS, 2.0));
         let mut out = vec![0.0; m * ROWS];
         multiply(pool, &activations, &mut [(&matrix, &mut out)]);
         answers.push((Operation::Product(format, m), bits(&out)));
@@ -181,67 +179,74 @@ fn products(pool: &Pool, format: Format, answers: &mut Vec<Answer>) {
 
 /// All that a matrix may be packed as.
 fn formats() -> impl Iterator<Item = Format> {
-    [Format::F32, Format::F16, Format::BF16].into_iter().chain(Format::QUANTISED.iter().map(|format| match *format {
+    /// Uneven, with both signs and both ends.
+    const LEVELS: [i8; 16] = [-128, -101, -77, -60, -47, -33, -21, -9, 2, 12, 26, 37, 55, 71, 93, 127];
+    let quantised = Format::QUANTISED.iter().map(|format| match *format {
         Format::Quantised { group, codes: Codes::Levels(_), has_min, scales } => {
             Format::Quantised { group, codes: Codes::Levels(&LEVELS), has_min, scales }
         }
         format => format,
-    }))
+    });
+    [Format::F32, Format::F16, Format::BF16].into_iter().chain(quantised)
 }
 
-/// Levels that are all different, from the least to the greatest.
-const LEVELS: [i8; 16] = [-128, -99, -80, -60, -45, -31, -20, -9, 1, 12, 24, 37, 51, 70, 90, 127];
-
-/// A matrix of [`ROWS`] with the least and the greatest code among its codes.
+/// A matrix `[ROWS, COLUMNS]` with the least and the greatest code among its codes.
 fn matrix(pool: &Pool, format: Format) -> Matrix {
-    let columns = match format {
-        Format::Quantised { scales: Scales::Products, .. } => MORE_COLUMNS,
-        _ => COLUMNS,
-    };
-    Matrix::pack(pool, format, ROWS, columns, &|row, sink| {
-        let values = numbers(row as u32 + 7, columns, 2.0);
-        // Bit patterns of numbers from -1 to 1, in either 16-bit float, with all kinds of fractions.
-        let halves: Vec<u16> = values.iter().map(|value| (value.to_bits() >> 8) as u16 & 0xbbff).collect();
-        let Format::Quantised { group, codes: kind, scales, .. } = format else {
-            return sink(if format == Format::F32 { Row::F32(&values) } else { Row::Bits16(&halves) });
+    Matrix::pack(pool, format, ROWS, COLUMNS, &|row, sink| {
+        let values = numbers(row as u32 + 7, COLUMNS, 2.0);
+        let halves: Vec<u16> = values.iter().map(|value| f32_to_f16(*value)).collect();
+        let Format::Quantised { group, codes, scales, .. } = format else {
+            return match format {
+                Format::F16 => sink(Row::Bits16(&halves)),
+                Format::BF16 => {
+                    sink(Row::Bits16(&values.iter().map(|value| (value.to_bits() >> 16) as u16).collect::<Vec<_>>()))
+                }
+                _ => sink(Row::F32(&values)),
+            };
         };
-        let bits = match kind {
-            Codes::U4 | Codes::I4 | Codes::Levels(_) => 4,
-            Codes::U5 | Codes::I5 => 5,
-            Codes::I6 => 6,
-            Codes::I8 => 8,
-        };
-        let code = |index: u16| match kind {
-            Codes::Levels(levels) => levels[usize::from(index)],
-            Codes::U4 | Codes::U5 => index as i8,
-            _ => (index as i16 - (1 << (bits - 1))) as i8,
-        };
-        let most = (1 << bits) - 1;
-        let mut codes: Vec<i8> = halves.iter().map(|half| code(half & most)).collect();
-        codes[row..row + 40].fill(code(if row % 2 == 0 { 0 } else { most }));
-        let groups = columns.div_ceil(group);
+        let mut bytes: Vec<u8> = values.iter().map(|value| (value.to_bits() >> 4) as u8).collect();
+        bytes[row..row + 40].fill(if row % 2 == 0 { 0 } else { 255 });
+        let codes: Vec<i8> = bytes.iter().map(|&byte| code(codes, byte)).collect();
+        let groups = COLUMNS.div_ceil(group);
         if scales == Scales::Products {
-            let factors: Vec<i8> = halves.iter().map(|half| *half as i8).collect();
-            let (scales, mins) = (&factors[..groups], &factors[columns - groups..]);
-            let (common_scales, common_mins) = (&halves[..2], &halves[2..4]);
-            return sink(Row::Products { codes: &codes, scales, mins, common_scales, common_mins });
+            let factors: Vec<i8> = bytes.iter().rev().map(|&byte| byte.cast_signed()).collect();
+            let (scales, mins) = (&factors[..groups], &factors[groups..2 * groups]);
+            sink(Row::Products {
+                codes: &codes,
+                scales,
+                mins,
+                common_scales: &halves[..2],
+                common_mins: &halves[2..4],
+            });
+        } else {
+            let scales: Vec<f32> = halves.iter().map(|half| f16_to_f32(*half)).collect();
+            sink(Row::Quantised { codes: &codes, scales: &scales[..groups], mins: &scales[groups..2 * groups] });
         }
-        // Whole numbers and quarters, which binary16 represents.
-        let quarters = |values: &[f32]| -> Vec<f32> {
-            values[..groups].iter().map(|value| (value * 99.0).round() / 4.0).collect()
-        };
-        sink(Row::Quantised { codes: &codes, scales: &quarters(&values), mins: &quarters(&values[10..]) });
     })
 }
 
-/// A prompt and a token after it, with and without a window and a cap, in heads that are no whole vectors.
+/// A code for each byte; the ends for 0 and 255.
+fn code(codes: Codes, byte: u8) -> i8 {
+    match codes {
+        Codes::U4 => (byte & 15) as i8,
+        Codes::I4 => (byte & 15) as i8 - 8,
+        Codes::U5 => (byte & 31) as i8,
+        Codes::I5 => (byte & 31) as i8 - 16,
+        Codes::I6 => (byte & 63) as i8 - 32,
+        Codes::I8 => (byte ^ 128).cast_signed(),
+        Codes::Levels(levels) => levels[usize::from(byte & 15)],
+    }
+}
+
+/// A prompt and a token after it, with and without a window, a cap and sinks, in heads that are no whole vectors.
 fn attention(pool: &Pool, answers: &mut Vec<Answer>) {
     const HEAD_DIM: usize = 24;
     const PROMPT: usize = 20;
     for kind in [KvType::F32, KvType::F16, KvType::I8] {
         let mut found = Vec::new();
-        for (window, softcap) in [(None, None), (Some(9), Some(5.0))] {
-            let shape = Shape { heads: 4, kv_heads: 2, head_dim: HEAD_DIM, scale: 0.2, window, softcap, sinks: None };
+        let sinks = [0.5, -1.0, 3.0, 0.0];
+        for (window, softcap, sinks) in [(None, None, None), (Some(9), Some(5.0), Some(&sinks[..]))] {
+            let shape = Shape { heads: 4, kv_heads: 2, head_dim: HEAD_DIM, scale: 0.2, window, softcap, sinks };
             let mut kv = LayerKv::new(kind, 2, shape.kv_heads, HEAD_DIM);
             for (position, count) in [(0, PROMPT), (PROMPT, 1)] {
                 let rows = |seed: u32, heads: usize| numbers(seed + position as u32, count * heads * HEAD_DIM, 3.0);
@@ -259,7 +264,7 @@ fn attention(pool: &Pool, answers: &mut Vec<Answer>) {
 fn elementwise(pool: &Pool, answers: &mut Vec<Answer>) {
     let mut found = Vec::new();
     let x = numbers(11, 2 * COLUMNS, 30.0);
-    for activation in [Activation::Silu, Activation::GeluTanh] {
+    for activation in [Activation::Silu, Activation::GeluTanh, Activation::Clamped { alpha: 1.7, limit: 7.0 }] {
         let mut gate = x.clone();
         gated(pool, activation, &mut gate, &numbers(12, x.len(), 1.0));
         found.extend(bits(&gate));
@@ -267,6 +272,9 @@ fn elementwise(pool: &Pool, answers: &mut Vec<Answer>) {
     let mut capped = x.clone();
     softcap(pool, &mut capped, 20.0);
     found.extend(bits(&capped));
+    let mut weighed = numbers(14, 2 * COLUMNS, 4.0);
+    softmax(pool, &mut weighed, COLUMNS);
+    found.extend(bits(&weighed));
     let mut normed = x.clone();
     rms_norm_in_place(pool, &mut normed, &numbers(13, COLUMNS, 1.0), 1e-5);
     found.extend(bits(&normed));

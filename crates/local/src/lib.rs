@@ -12,4 +12,4 @@ mod prompt;
 
 pub use load::{LoadError, Loaded, Options, Summary, load, summarize};
 pub use memory::{MemoryPlan, TOKENS_PER_KV_BLOCK};
-pub use models::KvType;
+pub use models::{KvType, Level};

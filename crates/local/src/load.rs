@@ -17,7 +17,7 @@ use crate::{
 /// How a model is run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Instruction set; `None` takes the best that this CPU has.
+    /// Instruction set, which has passed [`models::Level::check`]; `None` takes the best that does.
     pub level: Option<models::Level>,
     /// Threads that compute.
     pub threads: usize,
@@ -91,6 +91,8 @@ pub struct Loaded {
     pub plan: MemoryPlan,
     /// Architecture, sizes and defaults.
     pub description: Description,
+    /// The instruction set that it computes with.
+    pub level: models::Level,
 }
 
 /// Reads a model's description. Costs as much as opening the files.
@@ -116,13 +118,14 @@ pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)
             kv_bytes: options.kv_bytes,
         },
     )?;
+    let level = options.level.unwrap_or_else(best_level);
     // The tokenizer is one thread's work, and so is done beside the weights.
     let (runner, tokenizer) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| tokenizer_of(&checkpoint));
         let runner = models::load(
             &checkpoint,
             &models::Options {
-                level: options.level.unwrap_or_else(models::Level::detect),
+                level,
                 threads: options.threads,
                 context_length: Some(plan.context_length as usize),
                 kv_blocks: plan.kv_blocks as usize,
@@ -153,7 +156,16 @@ pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)
     let most_choices = options.max_sequences + options.max_queue;
     let backend =
         LocalBackend::new(tokenizer, template, engine, defaults, context_length, most_choices, options.threads);
-    Ok(Loaded { backend: Arc::new(backend), plan, description })
+    Ok(Loaded { backend: Arc::new(backend), plan, description, level })
+}
+
+/// The best instruction set that computes right. If the CPU has a better one, the operator is told what is wrong with it.
+fn best_level() -> models::Level {
+    let selection = models::Selection::get();
+    for fault in &selection.faults {
+        tracing::warn!(%fault, used = %selection.level, "an instruction set of this CPU is not used");
+    }
+    selection.level
 }
 
 fn tokenizer_of(checkpoint: &Checkpoint) -> Result<Tokenizer, text::Error> {

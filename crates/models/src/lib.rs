@@ -31,7 +31,7 @@ mod settings;
 pub use defaults::GenerationDefaults;
 pub use error::Error;
 pub use kernels::{
-    Level,
+    Level, LevelError, Selection,
     kv::{BLOCK_LEN, KvType},
 };
 pub use runner::{Batch, Description, Logits, Options, Runner, Segment, describe, load};

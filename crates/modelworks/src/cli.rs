@@ -104,6 +104,33 @@ pub struct EngineArgs {
     /// [default: f16].
     #[arg(long, env = "MODELWORKS_KV_TYPE", value_name = "TYPE", value_enum, hide_possible_values = true)]
     pub kv_type: Option<KvType>,
+    /// Instruction set to compute with, for measurements: scalar, avx2, avx512, avx512-vnni, amx. Answers do not depend on it
+    /// [default: auto, the best that this CPU computes right with].
+    #[arg(long, env = "MODELWORKS_INSTRUCTION_SET", value_name = "NAME", value_enum, hide_possible_values = true)]
+    pub instruction_set: Option<InstructionSet>,
+}
+
+/// Instruction set to compute with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum InstructionSet {
+    /// The best that this CPU computes right with.
+    #[default]
+    Auto,
+    /// None: plain Rust.
+    Scalar,
+    /// AVX2, FMA and F16C.
+    Avx2,
+    /// AVX-512.
+    #[value(name = "avx512")]
+    #[serde(rename = "avx512")]
+    Avx512,
+    /// AVX-512 with VNNI.
+    #[value(name = "avx512-vnni")]
+    #[serde(rename = "avx512-vnni")]
+    Avx512Vnni,
+    /// AMX for 8-bit integers.
+    Amx,
 }
 
 /// How the KV cache stores a number.

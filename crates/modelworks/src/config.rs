@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::{
-    cli::{EngineArgs, KvType, ServeArgs},
+    cli::{EngineArgs, InstructionSet, KvType, ServeArgs},
     machine, size,
 };
 
@@ -41,6 +41,7 @@ struct File {
     context: Option<u64>,
     kv_memory: Option<String>,
     kv_type: Option<KvType>,
+    instruction_set: Option<InstructionSet>,
     max_sequences: Option<usize>,
     max_queue: Option<usize>,
     grace: Option<u64>,
@@ -65,6 +66,7 @@ impl Settings {
             context: args.engine.context.or(file.context),
             kv_memory,
             kv_type: args.engine.kv_type.or(file.kv_type),
+            instruction_set: args.engine.instruction_set.or(file.instruction_set),
         };
         let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
@@ -87,8 +89,12 @@ pub fn engine_options(args: &EngineArgs, max_sequences: usize, max_queue: usize)
     ensure!((1..=4096).contains(&max_sequences), "--max-sequences is {max_sequences}; it must be between 1 and 4096");
     ensure!(max_queue <= 1 << 20, "--max-queue is {max_queue}; it must be at most {}", 1 << 20);
     ensure!(args.context != Some(0), "--context is 0; a model needs at least one token of context");
+    let level = level(args.instruction_set.unwrap_or_default());
+    if let Some(level) = level {
+        level.check().context("--instruction-set")?;
+    }
     Ok(local::Options {
-        level: None,
+        level,
         threads,
         context_length: args.context,
         kv_bytes: args.kv_memory,
@@ -100,6 +106,18 @@ pub fn engine_options(args: &EngineArgs, max_sequences: usize, max_queue: usize)
         max_queue,
         available_bytes: machine::memory(),
     })
+}
+
+/// The level that an instruction set is; `None` leaves the choice.
+fn level(set: InstructionSet) -> Option<local::Level> {
+    match set {
+        InstructionSet::Auto => None,
+        InstructionSet::Scalar => Some(local::Level::Scalar),
+        InstructionSet::Avx2 => Some(local::Level::Avx2),
+        InstructionSet::Avx512 => Some(local::Level::Avx512),
+        InstructionSet::Avx512Vnni => Some(local::Level::Avx512Vnni),
+        InstructionSet::Amx => Some(local::Level::Amx),
+    }
 }
 
 fn read(path: &Path) -> Result<File> {
@@ -121,6 +139,8 @@ pub fn data_dir(told: Option<PathBuf>) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     fn config(text: &str) -> Result<Settings> {
@@ -152,12 +172,30 @@ mod tests {
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("kv_memory = 'much'", "much"),
             ("kv_type = 'i4'", "kv_type"),
+            ("instruction_set = 'sse2'", "instruction_set"),
             ("threads = 0", "--threads"),
             ("context = 0", "--context"),
             ("model = 'a'", "model"),
         ] {
             let error = format!("{:#}", config(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_instruction_set_is_spelt_alike_everywhere_and_refused_where_it_is_not_there() {
+        assert_eq!(config("instruction_set = 'auto'").unwrap().engine.level, None);
+        for set in InstructionSet::value_variants() {
+            let name = set.to_possible_value().unwrap().get_name().to_owned();
+            let Some(level) = level(*set) else { continue };
+            assert_eq!(level.to_string(), name);
+            let settings = config(&format!("instruction_set = '{name}'"));
+            if local::Level::available().contains(&level) {
+                assert_eq!(settings.unwrap().engine.level, Some(level));
+            } else {
+                let error = format!("{:#}", settings.unwrap_err());
+                assert!(error.contains("--instruction-set") && error.contains(&name), "{error}");
+            }
         }
     }
 }

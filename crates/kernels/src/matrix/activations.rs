@@ -25,7 +25,7 @@ pub struct Activations {
     pub(super) terms_32: Vec<Terms>,
     /// For weights in groups of 16 columns, `[m, 2 * blocks]`.
     pub(super) terms_16: Vec<Terms>,
-    /// The codes once more, as AMX takes them; only at that level, and only when there are rows enough for it.
+    /// The codes once more, as AMX takes them: at that level, and if there are rows enough for it. Otherwise empty.
     #[cfg(target_arch = "x86_64")]
     pub(super) digits: Vec<amx::Digits>,
 }
@@ -52,6 +52,8 @@ impl Activations {
         assert_eq!(values.len(), m * columns, "activations [{m}, {columns}] have so many values");
         let blocks = columns.div_ceil(BLOCK);
         (self.m, self.columns) = (m, columns);
+        #[cfg(target_arch = "x86_64")]
+        self.digits.clear();
         // Each element is written below, so what is left from before does not matter.
         self.values.resize(m * columns, 0.0);
         self.codes.resize(m * blocks * BLOCK, 0);

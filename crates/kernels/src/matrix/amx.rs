@@ -9,7 +9,7 @@
 //! given one group, which fills half of its depth or a quarter. More would not help: to turn the sums of a group into
 //! floats takes longer than its two tile products, which run beside it.
 //!
-//! Weights of all kinds are unpacked to bytes one panel at a time, into memory of the thread, and used for all rows of a part. With fewer
+//! Weights are unpacked to bytes one panel at a time, into memory of the thread, and used for all rows of a part. With fewer
 //! than [`LEAST_ROWS`] rows that does not pay. Those are left to AVX-512 VNNI, which reads packed weights as they are, so
 //! decode of a few sequences never touches a tile.
 
@@ -20,9 +20,9 @@ use std::{
 
 use super::{
     avx512::Avx512,
-    layout::{BLOCK, Groups, PANEL},
+    layout::{BLOCK, PANEL},
     vectors::{Tile, Vectors},
-    weights::{self, ForKind, Scales},
+    weights::{Codes, Scales},
 };
 use crate::{Pool, disjoint::Disjoint};
 
@@ -36,7 +36,7 @@ pub(super) const LEAST_ROWS: usize = 8;
 const DEPTH: usize = 4;
 
 /// The codes of 16 rows of activations in a block of columns, as bytes. Each 8 columns stand in the order 0, 4, 1, 5, 2, 6,
-/// 3, 7, which is how pairs of weights are joined with the least work. An integer sum does not mind.
+/// 3, 7, which is how weights fall out of their packing. An integer sum does not mind.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Digits {
@@ -48,22 +48,22 @@ impl Digits {
     const ZERO: Self = Self { low: [[0; BLOCK]; ROWS], high: [[0; BLOCK]; ROWS] };
 }
 
-/// The codes of a panel in a block of columns: for every 4 columns, in the order of [`Digits`], `[row][column]`.
+/// The codes of a panel in a block of columns, unpacked: for every 4 columns, in the order of [`Digits`], `[row][column]`.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-struct Codes([[i8; DEPTH * PANEL]; BLOCK / DEPTH]);
+struct Bytes([[i8; DEPTH * PANEL]; BLOCK / DEPTH]);
 
-impl Codes {
+impl Bytes {
     const ZERO: Self = Self([[0; DEPTH * PANEL]; BLOCK / DEPTH]);
 }
 
 thread_local! {
     /// One panel, block by block; kept from task to task.
-    static CODES: RefCell<Vec<Codes>> = const { RefCell::new(Vec::new()) };
+    static UNPACKED: RefCell<Vec<Bytes>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Splits the codes of activations, `[m, blocks * 32]`, into `digits`, `[m / 16 rounded up, blocks]`. What `digits` hold for
-/// rows from `m` on is left as it was.
+/// Splits the codes of activations, `[m, blocks * 32]`, into `digits`, which come empty: `[m / 16 rounded up, blocks]`, with
+/// zeros for rows from `m` on.
 ///
 /// # Safety
 /// The CPU has AVX-512 F, BW and VL.
@@ -101,88 +101,78 @@ fn split_row(codes: &[[i16; BLOCK]], digits: &mut [Digits], row: usize) {
 /// How many those are.
 ///
 /// # Safety
-/// As `weights::multiply` at AVX-512 VNNI; the CPU also has AMX for 8-bit integers, and this process may use it. `digits`
-/// are those of the rows of activations, and the first one begins a row of `Digits`.
-pub(super) unsafe fn multiply(groups: Groups, tile: Tile, rows: usize, digits: *const Digits) -> usize {
+/// As [`Weights::tile_registers`](super::vectors::Weights::tile_registers).
+pub(super) unsafe fn multiply<C: Codes, S: Scales>(tile: &Tile, rows: usize, digits: *const Digits) -> usize {
     let done = rows / LEAST_ROWS * LEAST_ROWS;
-    if done == 0 || groups.count == 0 {
+    if done == 0 || tile.groups == 0 {
         return 0;
     }
-    // SAFETY: as promised by the caller.
-    unsafe { weights::for_kind(groups, Panels { tile, rows: done, digits }) }
-    done
-}
-
-/// All panels of a tile, with `rows` rows: a multiple of [`LEAST_ROWS`].
-struct Panels {
-    tile: Tile,
-    rows: usize,
-    digits: *const Digits,
-}
-
-impl ForKind for Panels {
-    unsafe fn run<C: weights::Codes, S: Scales>(self) {
-        let Self { tile, rows, digits } = self;
-        let blocks = tile.groups * C::LENGTH / BLOCK;
-        // Taken, not borrowed: nothing is held while kernels run.
-        let mut codes = CODES.take();
-        if codes.len() < blocks {
-            codes.resize(blocks, Codes::ZERO);
-        }
-        // SAFETY: the tile has these panels, of `blocks` blocks each, and these rows; the rest is promised by the caller
-        // of `multiply`.
-        unsafe {
-            let registers = Registers::configure(C::LENGTH);
-            let mut sums = [Sums::ZERO, Sums::ZERO];
-            for index in 0..tile.panels {
-                let weights = tile.weights.add(index * tile.panel_bytes);
-                unpack::<C, S>(&tile, weights, &mut codes[..blocks]);
-                let panel = Panel { index, weights, codes: &codes, registers: &registers };
-                for row in (0..rows).step_by(ROWS) {
-                    let (tile, digits) = (tile.below(row), digits.add(row / ROWS * blocks));
-                    if rows - row < ROWS {
-                        panel.multiply::<C, S, LEAST_ROWS>(&tile, digits, &mut sums);
-                    } else {
-                        panel.multiply::<C, S, ROWS>(&tile, digits, &mut sums);
-                    }
+    let blocks = tile.groups * C::LENGTH / BLOCK;
+    // Taken, not borrowed: nothing is held while kernels run.
+    let mut unpacked = UNPACKED.take();
+    if unpacked.len() < blocks {
+        unpacked.resize(blocks, Bytes::ZERO);
+    }
+    // SAFETY: the tile has these panels, of `blocks` blocks each, and these rows; the rest is promised by the caller.
+    unsafe {
+        let registers = Registers::configure(C::LENGTH);
+        let mut sums = [Sums::ZERO, Sums::ZERO];
+        for index in 0..tile.panels {
+            let weights = tile.weights.add(index * tile.panel_bytes);
+            unpack::<C, S>(tile, weights, &mut unpacked[..blocks]);
+            let panel = Panel { index, weights, unpacked: &unpacked, registers: &registers };
+            for row in (0..done).step_by(ROWS) {
+                let (tile, digits) = (tile.below(row), digits.add(row / ROWS * blocks));
+                if done - row < ROWS {
+                    panel.multiply::<LEAST_ROWS, C, S>(&tile, digits, &mut sums);
+                } else {
+                    panel.multiply::<ROWS, C, S>(&tile, digits, &mut sums);
                 }
             }
         }
-        CODES.set(codes);
     }
+    UNPACKED.set(unpacked);
+    done
 }
 
-/// Where in a panel the header of a group's super block begins, and the group.
+/// Where in a panel a group begins, and where its super block does.
 #[inline(always)]
-fn place<C: weights::Codes, S: Scales>(group: usize) -> (usize, usize) {
+fn places<C: Codes, S: Scales>(group: usize) -> (usize, usize) {
     let (groups_a_block, header_bytes) = S::super_block(C::LENGTH);
-    let (block, in_block) = (group / groups_a_block, group % groups_a_block);
     let bytes = S::BYTES + C::BYTES;
-    let header = block * header_bytes + (group - in_block) * bytes;
-    (header, header + header_bytes + in_block * bytes)
+    let block = group / groups_a_block;
+    let first = if block == 0 { 0 } else { block * groups_a_block };
+    ((block + 1) * header_bytes + group * bytes, block * header_bytes + first * bytes)
 }
 
-/// Unpacks the codes of a panel: in each 8 columns first 0, 4, 1 and 5 of all rows, then 2, 6, 3 and 7.
+/// Unpacks the codes of a panel.
 ///
 /// # Safety
-/// There are so many blocks of weights, and the CPU has AVX-512 with VNNI.
+/// There are so many blocks of weights, and the CPU has AVX-512 and VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn unpack<C: weights::Codes, S: Scales>(tile: &Tile, weights: *const u8, codes: &mut [Codes]) {
+unsafe fn unpack<C: Codes, S: Scales>(tile: &Tile, weights: *const u8, unpacked: &mut [Bytes]) {
     let eights = C::LENGTH / 8;
-    let rows = codes.iter_mut().flat_map(|codes| codes.0.as_chunks_mut::<2>().0);
-    // SAFETY: these columns are the panel's, as promised by the caller; 8 columns are twice 64 bytes of unpacked codes.
-    unsafe {
-        let levels = <Avx512<true> as Vectors>::load_levels(tile.levels.as_ptr());
-        let low = _mm512_set1_epi16(255);
-        let join = |a, b| _mm512_or_si512(_mm512_and_si512(a, low), _mm512_slli_epi16::<8>(b));
-        for (eight, [first, second]) in rows.enumerate() {
-            let (_, group) = place::<C, S>(eight / eights);
-            let packed = weights.add(group + S::BYTES + eight % eights * C::EIGHT);
-            let [a, b, c, d] = C::pairs::<Avx512<true>>(packed, levels);
-            _mm512_storeu_si512(first.as_mut_ptr().cast(), join(a, c));
-            _mm512_storeu_si512(second.as_mut_ptr().cast(), join(b, d));
+    // SAFETY: the instruction set is there, as promised by the caller; 16 levels.
+    let levels = unsafe { Avx512::<true>::load_levels(tile.levels.as_ptr()) };
+    let rows = unpacked.iter_mut().flat_map(|unpacked| unpacked.0.as_chunks_mut::<2>().0);
+    for (eight, [first, second]) in rows.enumerate() {
+        let (group, _) = places::<C, S>(eight / eights);
+        // SAFETY: these columns are the panel's, as promised by the caller; a row of bytes is 64.
+        unsafe {
+            let codes = weights.add(group + S::BYTES);
+            let [a, b, c, d] = C::pairs::<Avx512<true>>(codes, eight % eights, levels);
+            // Columns 0 and 1 are in `a`, as 16-bit integers; 4 and 5 in `c`.
+            _mm512_storeu_si512(first.as_mut_ptr().cast(), interleaved(a, c));
+            _mm512_storeu_si512(second.as_mut_ptr().cast(), interleaved(b, d));
         }
     }
+}
+
+/// The low bytes of 16-bit integers, those of `b` after those of `a`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn interleaved(a: __m512i, b: __m512i) -> __m512i {
+    _mm512_or_si512(_mm512_and_si512(a, _mm512_set1_epi16(0xff)), _mm512_slli_epi16::<8>(b))
 }
 
 /// The sums of a group, `[row of activations][row of the panel]`.
@@ -196,11 +186,11 @@ impl Sums {
     const ZERO: Self = Self { low: [[0; PANEL]; ROWS], high: [[0; PANEL]; ROWS] };
 }
 
-/// One panel of weights, unpacked.
+/// One panel of weights, packed and unpacked.
 struct Panel<'a> {
     index: usize,
     weights: *const u8,
-    codes: &'a [Codes],
+    unpacked: &'a [Bytes],
     registers: &'a Registers,
 }
 
@@ -211,7 +201,7 @@ impl Panel<'_> {
     /// # Safety
     /// As [`multiply`].
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn multiply<C: weights::Codes, S: Scales, const M: usize>(
+    unsafe fn multiply<const M: usize, C: Codes, S: Scales>(
         &self,
         tile: &Tile,
         digits: *const Digits,
@@ -220,32 +210,30 @@ impl Panel<'_> {
         let mut floats = [_mm512_setzero_ps(); M];
         // SAFETY: the panel has these groups, and so have the rows of activations.
         unsafe {
-            self.sums(digits, 0, C::LENGTH, &mut sums[0]);
+            self.sums::<C>(digits, 0, &mut sums[0]);
             for group in 1..tile.groups {
-                self.sums(digits, group, C::LENGTH, &mut sums[group % 2]);
-                self.add::<C, S, M>(tile, group - 1, &sums[(group - 1) % 2], &mut floats);
+                self.sums::<C>(digits, group, &mut sums[group % 2]);
+                self.add::<M, C, S>(tile, group - 1, &sums[(group - 1) % 2], &mut floats);
             }
             let last = tile.groups - 1;
-            self.add::<C, S, M>(tile, last, &sums[last % 2], &mut floats);
+            self.add::<M, C, S>(tile, last, &sums[last % 2], &mut floats);
             for (m, floats) in floats.into_iter().enumerate() {
                 tile.store::<Avx512<true>>(self.index, m, floats);
             }
         }
     }
 
-    /// The sums of a group of `length` columns.
-    ///
     /// # Safety
     /// As [`multiply`]; there is such a group.
     #[inline(always)]
-    unsafe fn sums(&self, digits: *const Digits, group: usize, length: usize, sums: &mut Sums) {
-        let column = group * length;
-        let (block, column) = (column / BLOCK, column % BLOCK);
-        let codes = &self.codes[block].0[column / DEPTH..];
-        // SAFETY: the group's columns lie in this block, and in these rows of its codes.
+    unsafe fn sums<C: Codes>(&self, digits: *const Digits, group: usize, sums: &mut Sums) {
+        let (block, column) = (group * C::LENGTH / BLOCK, group * C::LENGTH % BLOCK);
+        let codes = self.unpacked[block].0[column / DEPTH..].as_ptr();
+        // SAFETY: the group's columns lie in this block of each row, and in these rows of its unpacked codes.
         unsafe {
-            let digits = &*digits.add(block);
-            self.registers.multiply(codes.as_ptr().cast(), &digits.low[0][column], &digits.high[0][column], sums);
+            let digits = digits.add(block);
+            let (low, high) = (&raw const (*digits).low, &raw const (*digits).high);
+            self.registers.multiply(codes.cast(), low.cast::<u8>().add(column), high.cast::<i8>().add(column), sums);
         }
     }
 
@@ -253,21 +241,19 @@ impl Panel<'_> {
     ///
     /// # Safety
     /// As [`multiply`]; there is such a group.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    unsafe fn add<C: weights::Codes, S: Scales, const M: usize>(
+    #[inline(always)]
+    unsafe fn add<const M: usize, C: Codes, S: Scales>(
         &self,
         tile: &Tile,
         group: usize,
         sums: &Sums,
         floats: &mut [__m512; M],
     ) {
-        // SAFETY: a group begins with its scales and mins; each of the `M` rows of activations has terms for it.
+        let (at, header) = places::<C, S>(group);
+        // SAFETY: the panel has this group, and each of the `M` rows of activations has terms for it.
         unsafe {
-            let (header, weights) = place::<C, S>(group);
             let header = S::header::<Avx512<true>>(self.weights.add(header));
-            let weights = self.weights.add(weights);
-            let scales = S::scales::<Avx512<true>>(header, weights);
+            let scales = S::scales::<Avx512<true>>(header, self.weights.add(at));
             for (m, floats) in floats.iter_mut().enumerate() {
                 let terms = &*tile.terms.add(m * tile.groups + group);
                 let low = _mm512_load_si512(sums.low[m].as_ptr().cast());
@@ -277,7 +263,7 @@ impl Panel<'_> {
                 *floats = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scales, *floats);
             }
             if S::HAS_MIN {
-                let mins = S::mins::<Avx512<true>>(header, weights);
+                let mins = S::mins::<Avx512<true>>(header, self.weights.add(at));
                 for (m, floats) in floats.iter_mut().enumerate() {
                     let terms = &*tile.terms.add(m * tile.groups + group);
                     *floats = _mm512_fmadd_ps(mins, _mm512_set1_ps(terms.sum), *floats);
@@ -338,7 +324,7 @@ impl Registers {
     /// The products of a group's codes with both digits of 16 rows of activations.
     ///
     /// # Safety
-    /// From `codes` on there are as many rows of [`Codes`] as the group has, and from `low` and `high` on, in 16 rows of
+    /// From `codes` on there are as many rows of [`Bytes`] as the group has, and from `low` and `high` on, in 16 rows of
     /// [`Digits`], as many columns.
     #[inline(always)]
     unsafe fn multiply(&self, codes: *const i8, low: *const u8, high: *const i8, sums: &mut Sums) {

@@ -71,8 +71,13 @@ impl<const VNNI: bool> Vectors for Avx512<VNNI> {
 
     // Eight rows take 8 of the 32 registers for their integer sums and 8 for their float sums.
     unsafe fn panels<W: Weights>(weights: W, mut at: Tile, mut rows: usize) {
-        // SAFETY: as promised by the caller; a tile below is only made of rows that are there.
+        // SAFETY: as promised by the caller, who has `digits` only where there is AMX; a tile below is only made of rows that
+        // are there.
         unsafe {
+            if VNNI && let Some(digits) = at.digits {
+                let done = weights.tile_registers(&at, rows, digits);
+                (at, rows) = (at.below(done), rows - done);
+            }
             while rows > 0 {
                 let done = match rows {
                     8.. => Self::tile::<W, 8>(weights, &at),

@@ -2,7 +2,7 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::{
-    Codes, amx,
+    Codes,
     avx2::Avx2,
     avx512::Avx512,
     layout::BLOCK,
@@ -190,27 +190,21 @@ unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activati
     unsafe { weights::multiply::<V>(layout.format, layout.groups(), tile, part.rows.len()) }
 }
 
-/// Tile registers for as many rows as pay, AVX-512 VNNI for the others and for floats.
+/// The same with tile registers, where enough rows fill them.
 ///
 /// # Safety
 /// As [`Computation`].
 #[cfg(target_arch = "x86_64")]
 unsafe fn with_tile_registers(product: &Product<'_>, activations: &Activations, part: &Part) {
     let layout = &product.matrix.layout;
-    let (mut tile, mut rows) = (tile(product, activations, part), part.rows.len());
-    // SAFETY: as in `with_vectors`. Parts begin at multiples of 16 rows, and so does each row of digits; those are there
-    // for all rows when there are as many rows as `amx` takes.
-    unsafe {
-        if let Some(groups) = layout.groups()
-            && rows >= amx::LEAST_ROWS
-        {
-            let blocks = activations.padded_columns() / BLOCK;
-            let digits = activations.digits[part.rows.start / PANEL * blocks..].as_ptr();
-            let done = amx::multiply(groups, tile, rows, digits);
-            (tile, rows) = (tile.below(done), rows - done);
-        }
-        weights::multiply::<Avx512<true>>(layout.format, layout.groups(), tile, rows);
+    let mut tile = tile(product, activations, part);
+    if !activations.digits.is_empty() {
+        // Parts begin at multiples of 16 rows, and so does each row of digits.
+        let before = part.rows.start / PANEL * (activations.padded_columns() / BLOCK);
+        tile.digits = Some(activations.digits[before..].as_ptr());
     }
+    // SAFETY: as in `with_vectors`; where there are digits, they are those of all rows.
+    unsafe { weights::multiply::<Avx512<true>>(layout.format, layout.groups(), tile, part.rows.len()) }
 }
 
 /// The part as pointers, which are good for what [`Tile`] says about them: that `activations` have `m` rows in each form is
@@ -236,7 +230,9 @@ fn tile(product: &Product<'_>, activations: &Activations, part: &Part) -> Tile {
             Some(Codes::Levels(levels)) => levels,
             _ => &[0; 16],
         },
-        // Inside of the product: `multiply` checked that there are as many outputs as rows times rows.
+        digits: None,
+        // Inside of the product: `multiply` checked that there are as many outputs as rows of activations times rows of
+        // weights.
         out: product.out.as_mut_ptr().wrapping_add(part.rows.start * layout.rows + first_row),
         outs: layout.rows.min(part.panels.end * PANEL) - first_row,
         out_stride: layout.rows,

@@ -1,7 +1,7 @@
 //! The few operations in which instruction sets differ, and the tile that is computed with them; `weights` holds the one
 //! body that all of them share.
 
-use super::{activations::Terms, layout::PANEL};
+use super::{activations::Terms, amx::Digits, layout::PANEL};
 
 /// What an instruction set does for the 16 rows of a panel at once, be it in one register or in two.
 ///
@@ -68,6 +68,12 @@ pub(super) trait Weights: Copy {
     /// # Safety
     /// As [`Vectors`]; and the tile's pointers are good for what it says about them.
     unsafe fn tile<V: Vectors, const M: usize>(self, tile: &Tile);
+
+    /// Computes as many of `rows` rows of activations as fill tile registers well, with `digits`; how many those are.
+    ///
+    /// # Safety
+    /// As [`Vectors`], for AVX-512 VNNI and AMX; and the pointers are good for what the tile says about them.
+    unsafe fn tile_registers(self, tile: &Tile, rows: usize, digits: *const Digits) -> usize;
 }
 
 /// Panels of weights times rows of activations, and where the product goes.
@@ -89,6 +95,8 @@ pub(super) struct Tile {
     pub(super) groups: usize,
     /// What codes stand for, in a format with levels; otherwise all zero.
     pub(super) levels: &'static [i8; 16],
+    /// The codes as bytes, from the first row on, if whoever multiplies may use AMX.
+    pub(super) digits: Option<*const Digits>,
     /// The first output, outputs in a row of the activations that belong to these panels, and elements from one row's
     /// outputs to the next one's. The last panel may have fewer than 16.
     pub(super) out: *mut f32,
@@ -105,6 +113,7 @@ impl Tile {
             codes: self.codes.wrapping_add(rows * self.padded_columns),
             terms: self.terms.wrapping_add(rows * self.groups),
             out: self.out.wrapping_add(rows * self.out_stride),
+            digits: None,
             ..self
         }
     }

@@ -1,9 +1,8 @@
 //! How a tile is computed for each kind of weights.
 
-use std::marker::PhantomData;
-
 use super::{
     Codes as CodeKind, Format, Scales as ScaleKind,
+    amx::{self, Digits},
     layout::{Groups, PANEL, SUPER_BLOCK},
     vectors::{Tile, Vectors, Weights},
 };
@@ -15,59 +14,48 @@ use super::{
 pub(super) unsafe fn multiply<V: Vectors>(format: Format, groups: Option<Groups>, tile: Tile, rows: usize) {
     // SAFETY: as promised by the caller.
     unsafe {
-        match (format, groups) {
-            (_, Some(groups)) => for_kind(groups, Panels::<V> { tile, rows, vectors: PhantomData }),
-            (Format::F16, None) => V::panels(Floats(F16), tile, rows),
-            (Format::BF16, None) => V::panels(Floats(BF16), tile, rows),
-            (_, None) => V::panels(Floats(F32), tile, rows),
+        let Some(Groups { length, codes, scales, .. }) = groups else {
+            return match format {
+                Format::F16 => V::panels(Floats(F16), tile, rows),
+                Format::BF16 => V::panels(Floats(BF16), tile, rows),
+                _ => V::panels(Floats(F32), tile, rows),
+            };
+        };
+        match (codes, length, scales) {
+            (CodeKind::U4, 32, ScaleKind::F16) => {
+                V::panels(Quantised(Paired(LowBits::<32>), Plain::<true, true>), tile, rows)
+            }
+            (CodeKind::U4, 32, ScaleKind::Products) => {
+                V::panels(Quantised(Paired(LowBits::<32>), Products::<true>), tile, rows);
+            }
+            (CodeKind::U4, _, _) => V::panels(Quantised(Paired(LowBits::<16>), Products::<true>), tile, rows),
+            (CodeKind::I4, 32, _) => {
+                V::panels(Quantised(Paired(Less::<8, _>(LowBits::<32>)), Plain::<false, true>), tile, rows);
+            }
+            (CodeKind::I4, _, _) => {
+                V::panels(Quantised(Paired(Less::<8, _>(LowBits::<16>)), Products::<false>), tile, rows)
+            }
+            (CodeKind::U5, _, ScaleKind::F16) => {
+                V::panels(Quantised(Paired(MoreBits::<1, 32>), Plain::<true, true>), tile, rows);
+            }
+            (CodeKind::U5, _, _) => V::panels(Quantised(Paired(MoreBits::<1, 32>), Products::<true>), tile, rows),
+            (CodeKind::I5, _, _) => {
+                V::panels(Quantised(Paired(Less::<16, _>(MoreBits::<1, 32>)), Plain::<false, true>), tile, rows);
+            }
+            (CodeKind::I6, _, _) => {
+                V::panels(Quantised(Paired(Less::<32, _>(MoreBits::<2, 16>)), Products::<false>), tile, rows);
+            }
+            (CodeKind::I8, _, _) => V::panels(Quantised(Bytes::<32>, Plain::<false, true>), tile, rows),
+            (CodeKind::Levels(_), _, ScaleKind::F16) => {
+                V::panels(Quantised(Paired(Levels::<32>), Plain::<false, true>), tile, rows);
+            }
+            (CodeKind::Levels(_), _, ScaleKind::F32) => {
+                V::panels(Quantised(Paired(Levels::<32>), Plain::<false, false>), tile, rows);
+            }
+            (CodeKind::Levels(_), _, ScaleKind::Products) => {
+                V::panels(Quantised(Paired(Levels::<32>), Products::<false>), tile, rows);
+            }
         }
-    }
-}
-
-/// Work that is written once for all kinds of quantised weights.
-pub(super) trait ForKind {
-    /// # Safety
-    /// The weights that it works on are of this kind, and what its maker promised holds.
-    unsafe fn run<C: Codes, S: Scales>(self);
-}
-
-/// Runs it for the kind of the groups.
-///
-/// # Safety
-/// The weights that it works on have such groups.
-pub(super) unsafe fn for_kind(groups: Groups, work: impl ForKind) {
-    use ScaleKind::{F16, F32, Products as Factors};
-    // SAFETY: as promised by the caller. All known formats are there, and `Groups` are of no other.
-    unsafe {
-        match (groups.codes, groups.length, groups.scales) {
-            (CodeKind::U4, 32, F16 | F32) => work.run::<LowBits<32>, Plain<true, true>>(),
-            (CodeKind::U4, 32, Factors) => work.run::<LowBits<32>, Products<true>>(),
-            (CodeKind::U4, _, _) => work.run::<LowBits<16>, Products<true>>(),
-            (CodeKind::I4, 32, _) => work.run::<Less<8, LowBits<32>>, Plain<false, true>>(),
-            (CodeKind::I4, _, _) => work.run::<Less<8, LowBits<16>>, Products<false>>(),
-            (CodeKind::U5, _, F16 | F32) => work.run::<MoreBits<1, 32>, Plain<true, true>>(),
-            (CodeKind::U5, _, Factors) => work.run::<MoreBits<1, 32>, Products<true>>(),
-            (CodeKind::I5, _, _) => work.run::<Less<16, MoreBits<1, 32>>, Plain<false, true>>(),
-            (CodeKind::I6, _, _) => work.run::<Less<32, MoreBits<2, 16>>, Products<false>>(),
-            (CodeKind::I8, _, _) => work.run::<Bytes<32>, Plain<false, true>>(),
-            (CodeKind::Levels(_), _, F16) => work.run::<Levels<32>, Plain<false, true>>(),
-            (CodeKind::Levels(_), _, F32) => work.run::<Levels<32>, Plain<false, false>>(),
-            (CodeKind::Levels(_), _, Factors) => work.run::<Levels<32>, Products<false>>(),
-        }
-    }
-}
-
-/// A product with the vectors of `V`.
-struct Panels<V> {
-    tile: Tile,
-    rows: usize,
-    vectors: PhantomData<V>,
-}
-
-impl<V: Vectors> ForKind for Panels<V> {
-    unsafe fn run<C: Codes, S: Scales>(self) {
-        // SAFETY: as promised by the caller.
-        unsafe { V::panels(Quantised::<C, S>(PhantomData), self.tile, self.rows) }
     }
 }
 
@@ -161,48 +149,30 @@ impl<const HAS_MIN: bool> Scales for Products<HAS_MIN> {
 pub(super) trait Codes: Copy {
     /// Columns of a group.
     const LENGTH: usize;
-    /// Bytes of eight columns.
-    const EIGHT: usize;
     /// Bytes of a group's codes.
-    const BYTES: usize = Self::LENGTH / 8 * Self::EIGHT;
-
-    /// The four pairs of eight columns.
-    ///
-    /// # Safety
-    /// As [`Vectors`]; there are `EIGHT` bytes.
-    unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4];
+    const BYTES: usize;
 
     /// The dot products of `M` rows of activation codes with the 16 rows of a group. `ACCUMULATORS` (1, 2 or 4) sums
     /// are kept for each, so that a sum need not wait for the one before it.
     ///
     /// # Safety
     /// As [`Vectors`]; there are `BYTES` bytes of weights and `LENGTH` codes of each row.
-    #[inline(always)]
     unsafe fn dots<V: Vectors, const M: usize, const ACCUMULATORS: usize>(
         weights: *const u8,
         levels: V::Ints,
         activations: [*const i16; M],
-    ) -> [V::Ints; M] {
-        // SAFETY: what is read lies in the group.
-        unsafe {
-            let mut sums = [[V::zero_ints(); ACCUMULATORS]; M];
-            for eight in 0..Self::LENGTH / 8 {
-                let pairs = Self::pairs::<V>(weights.add(eight * Self::EIGHT), levels);
-                for (n, pair) in pairs.into_iter().enumerate() {
-                    for m in 0..M {
-                        let sum = &mut sums[m][n % ACCUMULATORS];
-                        *sum = V::add_products(*sum, pair, activations[m].add(eight * 8 + n * 2));
-                    }
-                }
-            }
-            total::<V, M, ACCUMULATORS>(sums)
-        }
-    }
+    ) -> [V::Ints; M];
+
+    /// The four pairs of columns of the `eight`-th 8 columns of a group.
+    ///
+    /// # Safety
+    /// As [`Vectors`]; there are `BYTES` bytes of weights, and such columns.
+    unsafe fn pairs<V: Vectors>(weights: *const u8, eight: usize, levels: V::Ints) -> [V::Ints; 4];
 }
 
 /// Quantised weights, with codes of kind `C` and scales of kind `S`.
 #[derive(Clone, Copy)]
-struct Quantised<C, S>(PhantomData<(C, S)>);
+pub(super) struct Quantised<C, S>(pub(super) C, pub(super) S);
 
 /// How far ahead of their use weights are asked for, in bytes, when few rows use them: a page, which is as far as the
 /// hardware looks by itself. A quarter of it costs a third of the bandwidth.
@@ -285,15 +255,34 @@ impl<C: Codes, S: Scales> Weights for Quantised<C, S> {
             }
         }
     }
+
+    unsafe fn tile_registers(self, tile: &Tile, rows: usize, digits: *const Digits) -> usize {
+        // SAFETY: as promised by the caller.
+        unsafe { amx::multiply::<C, S>(tile, rows, digits) }
+    }
+}
+
+/// Codes that are stored in pairs of columns, eight columns after the other.
+pub(super) trait Pairs: Copy {
+    /// Columns of a group.
+    const LENGTH: usize;
+    /// Bytes of eight columns.
+    const BYTES: usize;
+
+    /// The four pairs of eight columns.
+    ///
+    /// # Safety
+    /// As [`Vectors`]; there are `BYTES` bytes.
+    unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4];
 }
 
 /// Codes of 4 bits.
 #[derive(Clone, Copy)]
 pub(super) struct LowBits<const LENGTH: usize>;
 
-impl<const LENGTH: usize> Codes for LowBits<LENGTH> {
+impl<const LENGTH: usize> Pairs for LowBits<LENGTH> {
     const LENGTH: usize = LENGTH;
-    const EIGHT: usize = 64;
+    const BYTES: usize = 64;
 
     #[inline(always)]
     unsafe fn pairs<V: Vectors>(eight: *const u8, _levels: V::Ints) -> [V::Ints; 4] {
@@ -309,9 +298,9 @@ impl<const LENGTH: usize> Codes for LowBits<LENGTH> {
 #[derive(Clone, Copy)]
 pub(super) struct MoreBits<const HIGH: u32, const LENGTH: usize>;
 
-impl<const HIGH: u32, const LENGTH: usize> Codes for MoreBits<HIGH, LENGTH> {
+impl<const HIGH: u32, const LENGTH: usize> Pairs for MoreBits<HIGH, LENGTH> {
     const LENGTH: usize = LENGTH;
-    const EIGHT: usize = 64 + HIGH as usize * 16;
+    const BYTES: usize = 64 + HIGH as usize * 16;
 
     #[inline(always)]
     unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4] {
@@ -331,16 +320,16 @@ impl<const HIGH: u32, const LENGTH: usize> Codes for MoreBits<HIGH, LENGTH> {
 
 /// Codes that are stored with `OFFSET` added.
 #[derive(Clone, Copy)]
-pub(super) struct Less<const OFFSET: i16, C>(PhantomData<C>);
+pub(super) struct Less<const OFFSET: i16, P>(pub(super) P);
 
-impl<const OFFSET: i16, C: Codes> Codes for Less<OFFSET, C> {
-    const LENGTH: usize = C::LENGTH;
-    const EIGHT: usize = C::EIGHT;
+impl<const OFFSET: i16, P: Pairs> Pairs for Less<OFFSET, P> {
+    const LENGTH: usize = P::LENGTH;
+    const BYTES: usize = P::BYTES;
 
     #[inline(always)]
     unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4] {
         // SAFETY: as promised by the caller.
-        unsafe { C::pairs::<V>(eight, levels).map(|pair| V::less(pair, OFFSET)) }
+        unsafe { P::pairs::<V>(eight, levels).map(|pair| V::less(pair, OFFSET)) }
     }
 }
 
@@ -348,9 +337,9 @@ impl<const OFFSET: i16, C: Codes> Codes for Less<OFFSET, C> {
 #[derive(Clone, Copy)]
 pub(super) struct Levels<const LENGTH: usize>;
 
-impl<const LENGTH: usize> Codes for Levels<LENGTH> {
+impl<const LENGTH: usize> Pairs for Levels<LENGTH> {
     const LENGTH: usize = LENGTH;
-    const EIGHT: usize = 64;
+    const BYTES: usize = 64;
 
     #[inline(always)]
     unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4] {
@@ -359,18 +348,75 @@ impl<const LENGTH: usize> Codes for Levels<LENGTH> {
     }
 }
 
-/// Codes of 8 bits.
+/// Their dot products.
+#[derive(Clone, Copy)]
+pub(super) struct Paired<P>(pub(super) P);
+
+impl<P: Pairs> Codes for Paired<P> {
+    const LENGTH: usize = P::LENGTH;
+    const BYTES: usize = P::LENGTH / 8 * P::BYTES;
+
+    #[inline(always)]
+    unsafe fn dots<V: Vectors, const M: usize, const ACCUMULATORS: usize>(
+        weights: *const u8,
+        levels: V::Ints,
+        activations: [*const i16; M],
+    ) -> [V::Ints; M] {
+        // SAFETY: what is read lies in the group.
+        unsafe {
+            let mut sums = [[V::zero_ints(); ACCUMULATORS]; M];
+            for eight in 0..P::LENGTH / 8 {
+                let pairs = P::pairs::<V>(weights.add(eight * P::BYTES), levels);
+                for (n, pair) in pairs.into_iter().enumerate() {
+                    for m in 0..M {
+                        let sum = &mut sums[m][n % ACCUMULATORS];
+                        *sum = V::add_products(*sum, pair, activations[m].add(eight * 8 + n * 2));
+                    }
+                }
+            }
+            total::<V, M, ACCUMULATORS>(sums)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(weights: *const u8, eight: usize, levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as promised by the caller.
+        unsafe { P::pairs::<V>(weights.add(eight * P::BYTES), levels) }
+    }
+}
+
+/// 8-bit codes in groups of `LENGTH`.
 #[derive(Clone, Copy)]
 pub(super) struct Bytes<const LENGTH: usize>;
 
 impl<const LENGTH: usize> Codes for Bytes<LENGTH> {
     const LENGTH: usize = LENGTH;
-    const EIGHT: usize = 128;
+    const BYTES: usize = LENGTH * PANEL;
 
     #[inline(always)]
-    unsafe fn pairs<V: Vectors>(eight: *const u8, _levels: V::Ints) -> [V::Ints; 4] {
-        // SAFETY: as promised by the caller.
-        unsafe { [0, 32, 64, 96].map(|at| V::load_bytes(eight.add(at))) }
+    unsafe fn dots<V: Vectors, const M: usize, const ACCUMULATORS: usize>(
+        weights: *const u8,
+        _levels: V::Ints,
+        activations: [*const i16; M],
+    ) -> [V::Ints; M] {
+        // SAFETY: 32 bytes hold 2 columns, so all that is read lies in the group.
+        unsafe {
+            let mut sums = [[V::zero_ints(); ACCUMULATORS]; M];
+            for two in 0..LENGTH / 2 {
+                let pair = V::load_bytes(weights.add(two * 32));
+                for m in 0..M {
+                    let sum = &mut sums[m][two % ACCUMULATORS];
+                    *sum = V::add_products(*sum, pair, activations[m].add(two * 2));
+                }
+            }
+            total::<V, M, ACCUMULATORS>(sums)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(weights: *const u8, eight: usize, _levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as above.
+        unsafe { [0, 1, 2, 3].map(|pair| V::load_bytes(weights.add((eight * 4 + pair) * 32))) }
     }
 }
 
@@ -487,5 +533,9 @@ impl<F: Float> Weights for Floats<F> {
                 panel += 1;
             }
         }
+    }
+    /// None: there are no tiles of these floats.
+    unsafe fn tile_registers(self, _tile: &Tile, _rows: usize, _digits: *const Digits) -> usize {
+        0
     }
 }
