@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use sqlx::{Connection, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
