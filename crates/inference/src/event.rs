@@ -60,6 +60,8 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the end of the context was reached.
     Length,
+    /// A budget or a limit of whoever asks had no more for it.
+    Budget,
 }
 
 /// A token's log-probability, with the bytes that the token stands for.

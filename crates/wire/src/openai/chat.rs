@@ -190,6 +190,9 @@ pub struct ChatChoice {
     pub logprobs: Option<ChatLogprobs>,
     /// `stop` or `length`.
     pub finish_reason: &'static str,
+    /// `budget` when a budget or limit of the caller ended it; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
 }
 
 /// The turn that was generated.
@@ -235,6 +238,9 @@ pub struct ChatChunkChoice {
     pub logprobs: Option<ChatLogprobs>,
     /// `stop` or `length` in the choice's last chunk, null before.
     pub finish_reason: Option<&'static str>,
+    /// `budget` when a budget or limit of the caller ended it; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
 }
 
 /// What is new in a turn.

@@ -126,7 +126,7 @@ fn stop_reason(reason: FinishReason, stop: Option<&str>) -> &'static str {
     match (reason, stop) {
         (FinishReason::Stop, Some(_)) => "stop_sequence",
         (FinishReason::Stop, None) => "end_turn",
-        (FinishReason::Length, _) => "max_tokens",
+        (FinishReason::Length | FinishReason::Budget, _) => "max_tokens",
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) async fn messages(
     let (ask, stream) = convert::messages(body, &caller)?;
     let request_id = exchange.id().to_owned();
     let head = Head { id: service.new_id("msg_"), model: ask.model.clone(), request_id };
-    let generation = Generation::new(&service, admit(&service, &caller, exchange)?, ask);
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let generation = Generation::new(&service, admitted, ask);
     if stream {
         return sse::respond(generation, MessageStream::new(head), service.config()).await;
     }
@@ -63,7 +64,7 @@ pub(crate) async fn count_tokens(
     Json(body): Json<MessagesRequest>,
 ) -> Result<JsonAnswer<TokenCount>, ApiError> {
     let ask = convert::count(body, &caller)?;
-    let admitted = admit(&service, &caller, exchange)?;
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
     let input_tokens = generation::count_tokens(&service, admitted, ask).await?;
     Ok(JsonAnswer(TokenCount { input_tokens }))
 }

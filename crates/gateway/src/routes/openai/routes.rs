@@ -39,7 +39,8 @@ pub(crate) async fn chat_completions(
 ) -> Result<Response, ApiError> {
     let (ask, render) = convert::chat(body, &caller, service.config())?;
     let head = Head::new(service.new_id("chatcmpl-"), ask.model.clone());
-    let generation = Generation::new(&service, admit(&service, &caller, exchange)?, ask);
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let generation = Generation::new(&service, admitted, ask);
     if render.stream {
         return sse::respond(generation, ChatStream::new(head, render), service.config()).await;
     }
@@ -64,7 +65,8 @@ pub(crate) async fn completions(
 ) -> Result<Response, ApiError> {
     let (ask, render) = convert::completion(body, &caller, service.config())?;
     let head = Head::new(service.new_id("cmpl-"), ask.model.clone());
-    let generation = Generation::new(&service, admit(&service, &caller, exchange)?, ask);
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let generation = Generation::new(&service, admitted, ask);
     if render.stream {
         return sse::respond(generation, CompletionStream::new(head, render), service.config()).await;
     }

@@ -3,7 +3,7 @@
 use inference::{Event, TokenLogprob, Usage};
 use wire::openai::{ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatResponse, Delta, ResponseMessage};
 
-use super::{FINGERPRINT, Head, finish_reason, logprobs, usage};
+use super::{FINGERPRINT, Head, finish_reason, logprobs, stopped_by, usage};
 use crate::{
     error::ApiError,
     generation::{Choice, Whole},
@@ -18,6 +18,7 @@ pub(crate) fn chat_response(head: Head, render: Render, whole: Whole) -> ChatRes
         message: ResponseMessage { role: "assistant", content: choice.text, refusal: None },
         logprobs: render.logprobs.map(|top| chat_logprobs(&choice.logprobs, top)),
         finish_reason: finish_reason(choice.reason),
+        stopped_by: stopped_by(choice.reason),
     };
     ChatResponse {
         id: head.id,
@@ -94,6 +95,7 @@ impl Encode for ChatStream {
                 if self.begin(choice, frames) {
                     let end = ChatChunkChoice {
                         finish_reason: Some(finish_reason(reason)),
+                        stopped_by: stopped_by(reason),
                         ..go_on(choice, Delta::default())
                     };
                     self.chunk(vec![end], None, frames);
@@ -111,5 +113,5 @@ impl Encode for ChatStream {
 }
 
 fn go_on(index: u32, delta: Delta) -> ChatChunkChoice {
-    ChatChunkChoice { index, delta, logprobs: None, finish_reason: None }
+    ChatChunkChoice { index, delta, logprobs: None, finish_reason: None, stopped_by: None }
 }
