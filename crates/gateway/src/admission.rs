@@ -48,9 +48,14 @@ impl Admitted {
         match event {
             // A prompt that is repeated is no token, and a token may have no text yet.
             Event::Text { choice, tokens: 1.., .. } => self.observe_token(*choice as usize),
-            Event::Started { .. } | Event::Text { .. } | Event::Finished { .. } => {}
             Event::Done(usage) => self.end(Outcome::Finished, *usage),
             Event::Failed { error, usage } => self.end(Outcome::of(error), *usage),
+            Event::Started { .. }
+            | Event::Text { .. }
+            | Event::Reasoning { .. }
+            | Event::ToolCall { .. }
+            | Event::Arguments { .. }
+            | Event::Finished { .. } => {}
         }
     }
 

@@ -15,7 +15,7 @@ use inference::{Capabilities, Error, Event, Input, Prepared, Request, Usage};
 use crate::{Service, admission::Admitted};
 use answers::Answers;
 
-pub(crate) use whole::{Choice, Whole};
+pub(crate) use whole::{Choice, Part, Whole};
 
 /// What is asked of which model: one request for each prompt, all with the same number of choices.
 pub(crate) struct Ask {
@@ -30,20 +30,26 @@ pub(crate) struct Ask {
 /// runs; what ran until then is noted.
 pub(crate) struct Generation {
     state: State,
+    merged_system: bool,
     // Behind `state`, so that what runs is dropped before the request counts as ended.
     admitted: Admitted,
 }
 
 enum State {
-    Opening(BoxFuture<'static, Result<Answers, Error>>),
+    Opening(BoxFuture<'static, Result<Opened, Error>>),
     Running(Answers),
     Over,
+}
+
+struct Opened {
+    answers: Answers,
+    merged_system: bool,
 }
 
 impl Generation {
     /// Asks. Nothing happens before the first poll.
     pub(crate) fn new(service: &Service, admitted: Admitted, ask: Ask) -> Self {
-        Self { state: State::Opening(open(service.clone(), ask).boxed()), admitted }
+        Self { state: State::Opening(open(service.clone(), ask).boxed()), merged_system: false, admitted }
     }
 
     /// What ran so far. With the first event that is no failure it is known what the prompt holds and what was cached.
@@ -51,13 +57,20 @@ impl Generation {
         self.admitted.usage()
     }
 
+    /// Whether instructions of the system were moved, because the model's chat template cannot place them where they
+    /// stood. Known with the first event that is no failure.
+    pub(crate) fn merged_system(&self) -> bool {
+        self.merged_system
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             match &mut self.state {
                 State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
-                    Ok(answers) => {
-                        self.admitted.ran(answers.usage());
-                        self.state = State::Running(answers);
+                    Ok(opened) => {
+                        self.admitted.ran(opened.answers.usage());
+                        self.merged_system = opened.merged_system;
+                        self.state = State::Running(opened.answers);
                     }
                     Err(error) => return Poll::Ready(Event::Failed { error, usage: Usage::default() }),
                 },
@@ -99,12 +112,13 @@ impl Stream for Generation {
     }
 }
 
-async fn open(service: Service, ask: Ask) -> Result<Answers, Error> {
+async fn open(service: Service, ask: Ask) -> Result<Opened, Error> {
     let choices = ask.requests.first().map_or(1, |request| request.choices);
     let prepared = prepare(&service, ask).await?;
+    let merged_system = prepared.iter().any(|prepared| prepared.merged_system());
     let run = |prepared: Box<dyn Prepared>| Ok((prepared.prompt_tokens(), prepared.run()?));
     let streams = prepared.into_iter().map(run).collect::<Result<Vec<_>, Error>>()?;
-    Ok(Answers::new(streams, choices))
+    Ok(Opened { answers: Answers::new(streams, choices), merged_system })
 }
 
 /// Loads the model where that is needed and checks every prompt, so that none starts before all can.
@@ -150,6 +164,7 @@ pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<
             event => whole.push(event),
         }
     }
+    whole.merged_system = generation.merged_system();
     Ok(whole)
 }
 

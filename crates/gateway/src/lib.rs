@@ -14,6 +14,7 @@ mod exchange;
 mod family;
 mod generation;
 mod metrics;
+mod notes;
 mod openapi;
 mod parameter;
 mod router;

@@ -8,3 +8,4 @@ mod parameters;
 mod security;
 mod stage;
 mod streams;
+mod tools;
