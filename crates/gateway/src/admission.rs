@@ -95,13 +95,17 @@ impl Admitted {
         match event {
             // A prompt that is repeated is no token, and a token may have no text yet.
             Event::Text { choice, tokens: 1.., .. } => self.observe_token(*choice as usize),
-            Event::Started { .. } | Event::Text { .. } => {}
+            Event::Started { .. }
+            | Event::Text { .. }
+            | Event::Reasoning { .. }
+            | Event::ToolCall { .. }
+            | Event::Arguments { .. } => {}
             Event::Finished { reason, stop, .. } => {
                 self.cause = Some(match (reason, stop) {
                     (FinishReason::Budget, _) => Cause::Budget,
                     (FinishReason::Length, _) => Cause::Length,
                     (FinishReason::Stop, Some(_)) => Cause::StopString,
-                    (FinishReason::Stop, None) => Cause::Finished,
+                    (FinishReason::Stop, None) | (FinishReason::ToolCalls, _) => Cause::Finished,
                 });
             }
             Event::Done(usage) => {

@@ -16,7 +16,7 @@ use inference::{Capabilities, Error, Event, FinishReason, Input, Prepared, Reque
 use crate::{Service, admission::Admitted, metering::Grant};
 use answers::Answers;
 
-pub(crate) use whole::{Choice, Whole};
+pub(crate) use whole::{Choice, Part, Whole};
 
 /// What is asked of which model: one request for each prompt, all with the same number of choices.
 pub(crate) struct Ask {
@@ -38,6 +38,7 @@ pub(crate) struct Generation {
     choices: u32,
     /// Whether all that may be generated will be: nothing ends it before.
     exact: bool,
+    merged_system: bool,
     // Behind `state`, so that what runs is dropped before the request counts as ended.
     admitted: Admitted,
 }
@@ -63,12 +64,18 @@ impl Generation {
             .all(|request| request.ignore_eos && request.max_tokens.is_some() && request.stop.is_empty());
         let service = service.clone();
         let opening = async move { prepare(&service, ask).await }.boxed();
-        Self { state: State::Opening(opening), choices, exact, admitted }
+        Self { state: State::Opening(opening), choices, exact, merged_system: false, admitted }
     }
 
     /// What ran so far. With the first event that is no failure it is known what the prompt holds and what was cached.
     pub(crate) fn usage(&self) -> Usage {
         self.admitted.usage()
+    }
+
+    /// Whether instructions of the system were moved, because the model's chat template cannot place them where they
+    /// stood. Known with the first event that is no failure.
+    pub(crate) fn merged_system(&self) -> bool {
+        self.merged_system
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -112,6 +119,7 @@ impl Generation {
     /// Leases what the prompts and the first tokens cost, and starts them.
     fn run(&mut self, prepared: Vec<Box<dyn Prepared>>) -> Result<State, Error> {
         let choices = self.choices;
+        self.merged_system = prepared.iter().any(|prepared| prepared.merged_system());
         let prompt_tokens = prepared.iter().map(|prepared| prepared.prompt_tokens()).sum();
         let output = prepared.iter().map(|prepared| prepared.max_tokens().saturating_mul(choices.into()));
         let output_tokens = output.fold(0, u64::saturating_add);
@@ -217,6 +225,7 @@ pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<
             event => whole.push(event),
         }
     }
+    whole.merged_system = generation.merged_system();
     Ok(whole)
 }
 

@@ -16,6 +16,7 @@ mod generation;
 mod journal;
 mod metering;
 mod metrics;
+mod notes;
 mod openapi;
 mod parameter;
 mod rate_limit;

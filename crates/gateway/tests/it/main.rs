@@ -9,3 +9,4 @@ mod security;
 mod stage;
 mod streams;
 mod tenants;
+mod tools;

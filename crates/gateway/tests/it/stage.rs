@@ -41,6 +41,8 @@ pub enum Script {
     RefuseToRun(Error),
     /// These events, all at once.
     Events(Vec<Event>),
+    /// These events, and instructions of the system were moved.
+    Merged(Vec<Event>),
     /// Events as the test sends them. The stream ends when the sender is dropped.
     Channel(mpsc::Receiver<Event>),
     /// Text without end.
@@ -139,11 +141,15 @@ impl Prepared for Checked {
         self.max_tokens
     }
 
+    fn merged_system(&self) -> bool {
+        matches!(self.script, Script::Merged(_))
+    }
+
     fn run(self: Box<Self>) -> Result<EventStream, Error> {
         let Checked { script, choices, live, .. } = *self;
         let events: EventStream = match script {
             Script::RefuseToPrepare(error) | Script::RefuseToRun(error) => return Err(error),
-            Script::Events(events) => stream::iter(events).boxed(),
+            Script::Events(events) | Script::Merged(events) => stream::iter(events).boxed(),
             Script::Channel(mut events) => stream::poll_fn(move |cx| events.poll_recv(cx)).boxed(),
             Script::Endless => {
                 let piece = move |count: u32| text(count % choices, &"x".repeat(1000));

@@ -19,6 +19,7 @@ use crate::{
     error::ApiError,
     exchange::Exchange,
     generation::{self, Generation, collect},
+    notes::merged_system,
     sse,
 };
 
@@ -45,7 +46,8 @@ pub(crate) async fn messages(
     if stream {
         return sse::respond(generation, MessageStream::new(head), service.config()).await;
     }
-    Ok(JsonAnswer(message(head, collect(generation, 1).await?)).into_response())
+    let whole = collect(generation, 1).await?;
+    Ok((merged_system(whole.merged_system), JsonAnswer(message(head, whole))).into_response())
 }
 
 /// The tokens of a conversation, as the model's own template renders it. Nothing is generated.

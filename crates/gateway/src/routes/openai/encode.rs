@@ -36,6 +36,7 @@ fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
         FinishReason::Length | FinishReason::Budget => "length",
+        FinishReason::ToolCalls => "tool_calls",
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     error::ApiError,
     exchange::Exchange,
     generation::{Generation, collect},
+    notes::merged_system,
     sse,
 };
 
@@ -45,7 +46,7 @@ pub(crate) async fn chat_completions(
         return sse::respond(generation, ChatStream::new(head, render), service.config()).await;
     }
     let whole = collect(generation, render.choices).await?;
-    Ok(axum::Json(chat_response(head, render, whole)).into_response())
+    Ok((merged_system(whole.merged_system), axum::Json(chat_response(head, render, whole))).into_response())
 }
 
 /// The text that follows a prompt, whole or as server-sent events.

@@ -20,7 +20,7 @@ use crate::{
 pub(crate) fn completion_response(head: Head, render: Render, whole: Whole) -> impl Serialize {
     let choice = |(index, choice): (usize, Choice)| CompletionChoice {
         index: index as u32,
-        text: choice.text,
+        text: choice.text(),
         logprobs: render.logprobs.map(|top| lists(&choice.logprobs, top, &mut Offsets::default())),
         finish_reason: Some(finish_reason(choice.reason)),
         stopped_by: stopped_by(choice.reason),
@@ -84,7 +84,8 @@ impl CompletionStream {
 impl Encode for CompletionStream {
     fn push(&mut self, event: Event, frames: &mut Frames) {
         match event {
-            Event::Started { .. } => {}
+            // A prompt is continued, no conversation: nothing is thought and no tool is called.
+            Event::Started { .. } | Event::Reasoning { .. } | Event::ToolCall { .. } | Event::Arguments { .. } => {}
             Event::Text { choice, text, logprobs, .. } => self.text(choice, text, &logprobs, frames),
             Event::Finished { choice, .. } if choice >= self.render.choices => {}
             Event::Finished { choice, reason, .. } => {
