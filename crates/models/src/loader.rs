@@ -3,17 +3,16 @@
 //! A loader runs in one of two ways. [`Loader::survey`] looks at every tensor that the model uses and packs none: it
 //! finds what is missing or misshapen before any work is done, and adds up sizes. [`Loader::pack`] does the work.
 
-mod packing;
+mod experts;
 
 use std::{cell::Cell, ops::Range};
 
 use kernels::{
     Pool,
-    matrix::{Format, Matrix},
+    matrix::{Format, Matrix, Row},
 };
-use weights::{Checkpoint, Groups, RawTensor, Tensor, TensorType};
+use weights::{Checkpoint, Groups, Tensor, TensorType};
 
-use self::packing::{format, give_bytes, give_row};
 use crate::{
     Error,
     layers::{Rope, Scaling},
@@ -166,98 +165,6 @@ impl<'a> Loader<'a> {
         self.take_matrix(&self.of_layer(layer, name, "weight"), &[rows.stored, columns], rows.taken.clone())
     }
 
-    /// Whether tensors are stored the way that GGUFs do it.
-    pub(crate) fn is_gguf(&self) -> bool {
-        matches!(self.prefix, Prefix::Gguf)
-    }
-
-    /// A vector of one layer whose name is given to its end.
-    pub(crate) fn layer_vector_named(&self, layer: usize, name: Name, length: usize) -> Result<Vec<f32>, Error> {
-        self.take_vector(&self.named(layer, name), &[length], 0..length)
-    }
-
-    /// A vector for each expert, `[experts, length]`, by a name that is given to its end. A survey has empty ones.
-    pub(crate) fn expert_vectors(
-        &self,
-        layer: usize,
-        name: Name,
-        experts: usize,
-        length: usize,
-    ) -> Result<Vec<Vec<f32>>, Error> {
-        let all = self.take_vector(&self.named(layer, name), &[experts, length], 0..experts * length)?;
-        Ok((0..experts).map(|expert| all.iter().skip(expert * length).take(length).copied().collect()).collect())
-    }
-
-    /// A tensor of one layer, of any kind, by a name that is given to its end; `None` when it is not there.
-    pub(crate) fn layer_tensor(&self, layer: usize, name: Name, shape: &[usize]) -> Result<Option<Tensor<'a>>, Error> {
-        let name = self.named(layer, name);
-        if self.checkpoint.tensor(&name).is_none() { Ok(None) } else { self.checked(&name, shape).map(Some) }
-    }
-
-    /// A tensor of bytes of one layer, by a name that is given to its end.
-    pub(crate) fn layer_raw(&self, layer: usize, name: Name, shape: &[usize]) -> Result<RawTensor<'a>, Error> {
-        let (name, expected) = (self.named(layer, name), shape.to_vec());
-        match self.checkpoint.raw(&name) {
-            None => Err(Error::MissingTensor { name, expected }),
-            Some(raw) if raw.shape != shape => Err(Error::TensorShape { name, expected, found: raw.shape.to_vec() }),
-            Some(raw) => Ok(raw),
-        }
-    }
-
-    /// A matrix whose rows are put together from what is stored: `row(number, bytes)` appends those of one.
-    pub(crate) fn composed_matrix(
-        &self,
-        kind: TensorType,
-        [rows, columns]: [usize; 2],
-        row: &(dyn Fn(usize, &mut Vec<u8>) + Sync),
-    ) -> Matrix {
-        let format = format(kind, kind.groups());
-        let matrix = Matrix::pack(self.pool, format, if self.packs { rows } else { 0 }, columns, &|number, sink| {
-            let mut bytes = Vec::new();
-            row(number, &mut bytes);
-            give_bytes(kind, &bytes, columns, sink);
-        });
-        let (values, bytes) = kind.block();
-        self.count(rows * columns, rows * columns / values * bytes, Matrix::packed_bytes(format, rows, columns));
-        matrix
-    }
-
-    fn named(&self, layer: usize, name: Name) -> String {
-        match self.prefix {
-            Prefix::Gguf => format!("blk.{layer}.{}", name.gguf),
-            Prefix::HuggingFace(below, _) => format!("{below}layers.{layer}.{}", name.hugging_face),
-        }
-    }
-
-    /// Whether one layer has this tensor.
-    pub(crate) fn has_in_layer(&self, layer: usize, name: Name) -> bool {
-        self.checkpoint.tensor(&self.of_layer(layer, name, "weight")).is_some()
-    }
-
-    /// One expert's matrix. A GGUF stacks those of all experts, `[experts, rows.stored, columns]`; folders have a tensor
-    /// for each, whose name holds its number.
-    pub(crate) fn expert_matrix(
-        &self,
-        layer: usize,
-        (gguf, hugging_face): (&str, &str),
-        (expert, experts): (usize, usize),
-        rows: &Rows,
-        columns: usize,
-    ) -> Result<Matrix, Error> {
-        let Range { start, end } = rows.taken;
-        match self.prefix {
-            Prefix::Gguf => {
-                let first = expert * rows.stored;
-                let shape = [experts, rows.stored, columns];
-                self.take_matrix(&format!("blk.{layer}.{gguf}.weight"), &shape, first + start..first + end)
-            }
-            Prefix::HuggingFace(below, _) => {
-                let name = format!("{below}layers.{layer}.{hugging_face}.weight");
-                self.take_matrix(&name, &[rows.stored, columns], start..end)
-            }
-        }
-    }
-
     /// A vector of the whole model.
     pub(crate) fn vector(&self, name: Name, length: usize) -> Result<Vec<f32>, Error> {
         self.take_vector(&self.of_model(name, "weight"), &[length], 0..length)
@@ -371,5 +278,106 @@ impl<'a> Loader<'a> {
             Some(Groups { f16_scales: groups.f16_scales || tensor.kind == TensorType::Q4_0, ..groups })
         };
         format(tensor.kind, if self.packs { tensor.groups() } else { usual() })
+    }
+}
+
+/// Floats stay what they are, everything else decomposes into codes and scales.
+fn format(kind: TensorType, groups: Option<Groups>) -> Format {
+    match (kind, groups) {
+        (_, Some(groups)) => Format::Quantised {
+            group: groups.length,
+            code_bits: groups.code_bits,
+            has_min: groups.has_min,
+            f16_scales: groups.f16_scales,
+        },
+        (TensorType::F16, None) => Format::F16,
+        (TensorType::BF16, None) => Format::BF16,
+        (_, None) => Format::F32,
+    }
+}
+
+/// Hands one row of a tensor to the packer, in the form that [`Loader::format`] promised.
+fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
+    let (bytes, columns) = (tensor.row(row), tensor.columns());
+    match (tensor.kind, tensor.kind.groups()) {
+        (kind, Some(groups)) => {
+            let mut codes = vec![0; columns];
+            let mut scales = vec![0.0; columns / groups.length];
+            let mut mins = vec![0.0; columns / groups.length];
+            weights::decompose(kind, bytes, &mut codes, &mut scales, &mut mins);
+            sink(Row::Quantised { codes: &codes, scales: &scales, mins: &mins });
+        }
+        (TensorType::F16 | TensorType::BF16, None) => {
+            let (pairs, _) = bytes.as_chunks();
+            let bits: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+            sink(Row::Bits16(&bits));
+        }
+        (kind, None) => {
+            let mut values = vec![0.0; columns];
+            weights::dequantize(kind, bytes, &mut values);
+            sink(Row::F32(&values));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kernels::Level;
+
+    use super::*;
+
+    /// A tensor of `columns` packed as a load does: the format, what is read back from it, and what it should be.
+    fn packed(kind: TensorType, bytes: &[u8], columns: usize) -> (Format, Vec<f32>, Vec<f32>) {
+        let (values, size) = kind.block();
+        let shape = [bytes.len() / size * values / columns, columns];
+        let tensor = Tensor { name: "w", kind, shape: &shape, bytes };
+        let format = format(kind, tensor.groups());
+        let pool = Pool::new(Level::detect(), 2);
+        let matrix = Matrix::pack(&pool, format, shape[0], columns, &|row, sink| give_row(&tensor, row, sink));
+        let mut found = vec![0.0; shape[0] * columns];
+        for (row, out) in found.chunks_exact_mut(columns).enumerate() {
+            matrix.row(row, out);
+        }
+        (format, found, tensor.to_f32())
+    }
+
+    #[test]
+    fn tensors_of_every_type_are_packed_exactly() {
+        for kind in TensorType::ALL {
+            let (values, size) = kind.block();
+            // 21 rows are a panel and a part of one.
+            let (rows, columns) = (21, 512);
+            let mut state = 1u64;
+            let bytes: Vec<u8> = (0..rows * columns / values * size)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (state >> 56) as u8
+                })
+                .collect();
+            let (format, found, wanted) = packed(kind, &bytes, columns);
+            assert_eq!(found.len(), rows * columns);
+            // Bytes drawn at random are infinities and NaNs too.
+            let finite = wanted.iter().filter(|value| value.is_finite()).count();
+            assert!(finite > wanted.len() / 2, "{} has hardly any numbers", kind.name());
+            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let same = found == wanted || found.is_nan() && wanted.is_nan();
+                assert!(same, "{} as {format:?}: {found} at {at}, not {wanted}", kind.name());
+            }
+        }
+    }
+
+    #[test]
+    fn q4_0_has_f16_scales_where_they_are_exact() {
+        let of_scales = |scales: &[u16]| {
+            let block = |scale: &u16| scale.to_le_bytes().into_iter().chain((0..16).map(|i| i << 4 | (15 - i)));
+            let bytes: Vec<u8> = scales.iter().flat_map(block).collect();
+            let (format, found, wanted) = packed(TensorType::Q4_0, &bytes, 32 * scales.len());
+            assert_eq!(found, wanted);
+            assert_eq!(wanted[..3], [7.0, 6.0, 5.0], "codes 15, 14, 13 and a scale of 1");
+            matches!(format, Format::Quantised { f16_scales: true, .. })
+        };
+        // 1, -0.1, the smallest of all, and the largest whose eightfold is an f16 too.
+        assert!(of_scales(&[0x3c00, 0xae66, 0x0001, 0x6fff]));
+        assert!(!of_scales(&[0x3c00, 0x7000]));
     }
 }

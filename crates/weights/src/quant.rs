@@ -15,7 +15,6 @@ mod super_block;
 
 use crate::tensor_type::TensorType;
 
-pub use codebook::mxfp4_block;
 pub(crate) use legacy::q4_0_mins_fit_f16;
 
 /// Most values of a block, over all types.

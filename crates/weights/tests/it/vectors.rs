@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use weights::{Groups, Tensor, TensorType, decompose, dequantize, mxfp4_block};
+use weights::{Groups, Tensor, TensorType, decompose, dequantize};
 
 use crate::fixture;
 
@@ -110,20 +110,6 @@ fn a_q4_0_tensor_says_whether_its_mins_fit_into_f16() {
     assert!(!groups(&[smallest_that_does_not | 0x8000]).f16_scales);
     assert!(!TensorType::Q4_0.groups().unwrap().f16_scales);
     assert!(TensorType::Q4_1.groups().unwrap().f16_scales);
-}
-
-#[test]
-fn mxfp4_with_its_scales_apart_is_the_same() {
-    let pairs: [u8; 16] = std::array::from_fn(|i| (i as u8).wrapping_mul(37) ^ 0x5b);
-    let mut found = [0.0; 32];
-    // An exponent of 128 is a scale of 2.
-    dequantize(TensorType::MXFP4, &mxfp4_block(128, &pairs), &mut found);
-    let values = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0];
-    let wanted = pairs.iter().flat_map(|pair| [pair & 15, pair >> 4]).map(|code| {
-        let value: f32 = 2.0 * values[usize::from(code & 7)];
-        if code < 8 { value } else { -value }
-    });
-    assert_same(TensorType::MXFP4, &found, &wanted.collect::<Vec<_>>());
 }
 
 #[test]
