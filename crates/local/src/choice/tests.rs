@@ -211,7 +211,10 @@ fn what_the_text_of_a_conversation_means_is_told_as_it_comes() {
     }
     assert_eq!((said.as_str(), thought.as_str(), arguments.as_str()), ("I look.", "Hmm.", r#"{"a":"ü"}"#));
     assert!(events.contains(&Event::Finished { choice: 0, reason: FinishReason::ToolCalls, stop: None }));
-    assert_eq!(events.last(), Some(&Event::Done(Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens: tokens })));
+    assert_eq!(
+        events.last(),
+        Some(&Event::Done(Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens: tokens }))
+    );
     assert!(events.iter().filter(|event| matches!(event, Event::Reasoning { .. })).count() > 1, "piece by piece");
     let cut = conversation(text, tokens as usize - 8);
     assert!(cut.contains(&Event::Finished { choice: 0, reason: FinishReason::Length, stop: None }), "{cut:?}");
