@@ -241,6 +241,11 @@ impl PriceHistory {
         Self(versions)
     }
 
+    /// All versions, oldest first.
+    pub fn versions(&self) -> impl Iterator<Item = &PriceVersion> {
+        self.0.iter()
+    }
+
     /// The version that holds at a moment; for a request, that of its admission.
     pub fn at(&self, moment: Timestamp) -> Result<&PriceVersion, NotPriced> {
         let after = self.0.partition_point(|version| version.from <= moment);

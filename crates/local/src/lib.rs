@@ -9,6 +9,7 @@ mod choice;
 mod load;
 mod memory;
 mod prompt;
+mod reading;
 
 pub use load::{LoadError, Loaded, Options, Summary, load, summarize};
 pub use memory::{MemoryPlan, TOKENS_PER_KV_BLOCK};

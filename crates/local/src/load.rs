@@ -175,11 +175,11 @@ fn tokenizer_of(checkpoint: &Checkpoint) -> Result<Tokenizer, text::Error> {
     }
 }
 
-fn template_of(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Option<chat::Template>, LoadError> {
+fn template_of(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Option<chat::Chat>, LoadError> {
     let Some(source) = template_source(checkpoint)? else { return Ok(None) };
     let text = |token: Option<u32>| token.and_then(|token| std::str::from_utf8(tokenizer.token_bytes(token)?).ok());
     let special = tokenizer.special_names().to_vec();
-    Ok(Some(chat::Template::new(&source, text(tokenizer.bos()), text(tokenizer.eos()), special)?))
+    Ok(Some(chat::Chat::new(&source, text(tokenizer.bos()), text(tokenizer.eos()), special)?))
 }
 
 /// The model's own template: in a GGUF's metadata, in `chat_template.jinja`, or in `tokenizer_config.json`.

@@ -158,7 +158,7 @@ impl<'a> Stored<'a> {
         &self,
         loader: &Loader<'_>,
         [rows, columns]: [usize; 2],
-        row: &(dyn Fn(usize) -> usize + Sync),
+        row: &dyn Fn(usize) -> usize,
     ) -> kernels::matrix::Matrix {
         match *self {
             Self::Packed { codes, scales } => {

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Error, Folder, Gguf, RawTensor, Tensor, gguf};
+use crate::{ByteTensor, Error, Folder, Gguf, Tensor, gguf};
 
 /// A model on disk: one GGUF file, a split GGUF, or a Hugging Face folder. Everything in it was checked when it was
 /// opened.
@@ -62,7 +62,7 @@ impl Checkpoint {
     }
 
     /// The tensor of bytes of a name. Only folders have any.
-    pub fn raw(&self, name: &str) -> Option<RawTensor<'_>> {
+    pub fn raw(&self, name: &str) -> Option<ByteTensor<'_>> {
         match self {
             Self::Gguf(_) => None,
             Self::HuggingFace(folder) => folder.raw(name),

@@ -13,7 +13,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Error, RawTensor, Tensor, error::shown, safetensors::Safetensors};
+use crate::{ByteTensor, Error, Tensor, error::shown, safetensors::Safetensors};
 
 /// Most bytes of `config.json` and `generation_config.json`; real ones have a few thousand.
 const MOST_CONFIG_BYTES: u64 = 4 << 20;
@@ -148,7 +148,7 @@ impl Folder {
     }
 
     /// The tensor of bytes of a name.
-    pub fn raw(&self, name: &str) -> Option<RawTensor<'_>> {
+    pub fn raw(&self, name: &str) -> Option<ByteTensor<'_>> {
         let &shard = self.shard_of.get(name)?;
         self.shards[shard].raw(name)
     }

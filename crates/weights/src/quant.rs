@@ -14,7 +14,6 @@ mod super_block;
 
 use crate::tensor_type::{Scales, TensorType};
 
-pub use codebook::mxfp4_block;
 pub(crate) use codebook::{E2M1_DOUBLED, UNEVEN, mxfp4_scales_fit_f16};
 
 /// Most values of a block, over all types.

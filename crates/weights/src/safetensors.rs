@@ -19,7 +19,7 @@ use serde::{
 use serde_json::Value;
 
 use crate::{
-    Error, RawTensor, Tensor, TensorType,
+    ByteTensor, Error, Tensor, TensorType,
     error::{Defect, defect, shown},
     mapping::Bytes,
 };
@@ -91,9 +91,9 @@ impl Safetensors {
     }
 
     /// The tensor of bytes (`U8`) of a name.
-    pub fn raw(&self, name: &str) -> Option<RawTensor<'_>> {
+    pub fn raw(&self, name: &str) -> Option<ByteTensor<'_>> {
         let RawInfo { shape, place } = self.raw.get(name)?;
-        Some(RawTensor { shape, bytes: &self.bytes.as_slice()[place.clone()] })
+        Some(ByteTensor { shape, bytes: &self.bytes.as_slice()[place.clone()] })
     }
 
     /// The names of all tensors of bytes, in no order.

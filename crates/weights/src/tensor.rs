@@ -21,15 +21,6 @@ pub struct Tensor<'a> {
     pub bytes: &'a [u8],
 }
 
-/// A tensor of bytes, in which a model packs numbers in a way of its own. `shape` counts bytes, outermost dimension first.
-#[derive(Debug, Clone, Copy)]
-pub struct RawTensor<'a> {
-    /// Its dimensions, none of them zero.
-    pub shape: &'a [usize],
-    /// As many as the shape says.
-    pub bytes: &'a [u8],
-}
-
 impl<'a> Tensor<'a> {
     /// The product of all dimensions but the last; 1 for a vector.
     pub fn rows(&self) -> usize {

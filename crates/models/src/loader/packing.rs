@@ -30,14 +30,10 @@ pub(super) fn format(kind: TensorType, groups: Option<Groups>) -> Format {
     }
 }
 
-/// Hands one row of a tensor to the packer.
+/// Hands one row of a tensor to the packer, in the form that [`format()`] promised.
 pub(super) fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
-    give_bytes(tensor.kind, tensor.row(row), tensor.columns(), sink);
-}
-
-/// Hands the numbers of one row to the packer, in the form that [`format()`] promised.
-pub(super) fn give_bytes(kind: TensorType, bytes: &[u8], columns: usize, sink: &mut dyn FnMut(Row<'_>)) {
-    match (kind, kind.groups()) {
+    let (bytes, columns) = (tensor.row(row), tensor.columns());
+    match (tensor.kind, tensor.kind.groups()) {
         (kind, Some(groups)) if groups.scales == Scales::Products => {
             let (count, blocks) = (columns / groups.length, columns / kind.block().0);
             let (mut codes, mut scales, mut mins) = (vec![0; columns], vec![0; count], vec![0; count]);

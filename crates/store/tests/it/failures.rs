@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use account::{Cause, Counts};
-use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{ConnectOptions, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 use store::{Change, Config, Error, Store};
 use tempfile::TempDir;
 
@@ -63,8 +63,9 @@ async fn a_full_disk_loses_nothing_that_was_acknowledged() {
         apply(&store, Change::AddOrganisation(organisation(ORG, "one"))).await;
         store.close().await;
     }
-    let pages = std::fs::metadata(folder.path().join("modelworks.db")).unwrap().len() / 4096;
-    let full = Config { max_pages: Some(u32::try_from(pages).unwrap() + 30), ..impatient() };
+    let counted = sqlx::query("PRAGMA page_count").fetch_one(&mut stranger(&folder).await).await.unwrap();
+    let max_pages = Some(counted.get::<u32, _>(0) + 30);
+    let full = Config { max_pages, durable_within: Duration::from_millis(1), ..Config::default() };
     let store = Store::open(folder.path(), full).await.unwrap();
     let mut acknowledged = Vec::new();
     let refused = loop {

@@ -46,18 +46,6 @@ pub(crate) fn mxfp4_scales_fit_f16(bytes: &[u8]) -> bool {
     bytes.as_chunks::<17>().0.iter().all(|block| (128 - 24..=128 + 15).contains(&block[0]))
 }
 
-/// A block of MXFP4 whose codes are stored apart from their scale, neighbours sharing a byte, the first of them in the
-/// low nibble: how the folders of gpt-oss have them (`..._blocks` and `..._scales`). The result is what the other
-/// functions of this crate take for a block.
-pub fn mxfp4_block(scale: u8, pairs: &[u8; 16]) -> [u8; 17] {
-    let code = |value: usize| pairs[value / 2] >> (value % 2 * 4) & 0xf;
-    let mut block = [scale; 17];
-    for (value, byte) in block[1..].iter_mut().enumerate() {
-        *byte = code(value) | code(value + 16) << 4;
-    }
-    block
-}
-
 /// Low nibbles are the first half of the values, high nibbles the second.
 fn levels(table: &[i8; 16], packed: &[u8], codes: &mut [i8]) {
     let (low, high) = codes.split_at_mut(packed.len());
