@@ -321,8 +321,14 @@ mod tests {
             // More rows first: what they leave must not matter.
             routes.scores.of_length(30).fill(1.0);
             routes.choose(&pool, 10, 3, 2, weights);
+            let places = |routes: &Routes| {
+                let Routes { chosen, starts, rows, weights, .. } = routes;
+                (chosen.as_ptr(), starts.as_ptr(), rows.as_ptr(), weights.as_ptr(), rows.capacity())
+            };
+            let before = places(&routes);
             routes.scores.of_length(9).copy_from_slice(scores.as_flattened());
             routes.choose(&pool, 3, 3, 2, weights);
+            assert_eq!(places(&routes), before, "nothing is allocated for a step that is not larger");
             let rows: Vec<&[u32]> = (0..3).map(|expert| routes.of(expert).0).collect();
             assert_eq!(rows, [&[1][..], &[0, 1, 2], &[0, 2]]);
             for expert in 0..3 {
