@@ -225,12 +225,15 @@ fn a_model_reads_back_what_its_template_writes_of_a_call() {
         "Bielik",
         "Nemotron-Nano-v2",
         "granite-3.3",
+        // Their models write DeepSeek's marks, though these templates have none and get calls in words.
+        "DeepSeek-V3.2",
+        "llama-cpp-deepseek-r1",
     ];
     let mut conversation = all_in_one_turn();
     conversation.messages.truncate(3);
     conversation.messages[2] =
         Message { calls: vec![call("abcdefgh1", "Zer\"{matt")], ..Message::new(Role::Assistant, "") };
-    let mut read = 0;
+    let (mut read, mut faults) = (0, Vec::new());
     for name in names().iter().filter(|name| !without.iter().any(|prefix| name.contains(prefix))) {
         let chat = chat(name);
         let mut before = conversation.clone();
@@ -260,8 +263,12 @@ fn a_model_reads_back_what_its_template_writes_of_a_call() {
             .collect();
         let expect = json!({"city": "Zer\"{matt", "days": 2});
         let right = serde_json::from_str::<serde_json::Value>(&arguments).is_ok_and(|arguments| arguments == expect);
-        assert!(named && right, "{name}: {deltas:?} of\n{}", &with_call[common..]);
-        read += 1;
+        if named && right {
+            read += 1;
+        } else {
+            faults.push(format!("{name}: {deltas:?} of\n{}", &with_call[common..]));
+        }
     }
+    assert!(faults.is_empty(), "{}", faults.join("\n\n"));
     assert!(read > 30, "{read}");
 }

@@ -39,6 +39,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
 
     let service = Service::new(config, Arc::clone(&catalog), tenants.tenancy.clone());
     service.set_loading(true);
+    let watch = tenants.watch(Arc::clone(&catalog));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
         let _ = stopped.await;
@@ -68,6 +69,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         }
         () = signals.next() => tracing::warn!("ended by a second signal"),
     }
+    watch.abort();
     catalog.shutdown();
     drop((service, tenants.tenancy));
     if tokio::time::timeout(LAST_WRITES, tenants.store.close()).await.is_err() {

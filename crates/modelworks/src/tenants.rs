@@ -1,9 +1,11 @@
 //! The tenants of a data folder: opened under its lock, with what a first start needs.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, TryLockError},
     path::Path,
-    time::{SystemTime, UNIX_EPOCH},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use account::{
@@ -11,14 +13,19 @@ use account::{
     ProjectId, Scopes, Timestamp, Zone,
 };
 use anyhow::{Context, Result, bail};
+use catalog::Catalog;
 use gateway::Tenancy;
 use store::{Act, Change, Organisation, Project, Store};
+use tokio::task::JoinHandle;
 
 /// Held by the one server of a data folder.
 const LOCK: &str = "serve.lock";
 
 /// Name of the key that opens everything.
 const ADMIN: &str = "admin";
+
+/// How often it is looked whether another process pulled a model.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The rows of a data folder, and the lock that says they are ours.
 pub struct Tenants {
@@ -47,6 +54,34 @@ impl Tenants {
         let tenancy = Tenancy::load(&store).await.context("reading the data folder's rows")?;
         Ok(Self { store, tenancy, _lock: lock })
     }
+
+    /// Does for models that are pulled from now on what [`Tenants::open`] did for those there were, until it is aborted.
+    pub fn watch(&self, catalog: Arc<Catalog>) -> JoinHandle<()> {
+        let (store, tenancy) = (self.store.clone(), self.tenancy.clone());
+        tokio::spawn(async move {
+            let mut known = BTreeSet::new();
+            let mut looks = tokio::time::interval(LOOK);
+            loop {
+                looks.tick().await;
+                let catalog = Arc::clone(&catalog);
+                let names = move || catalog.models().into_iter().map(|entry| entry.name).collect::<Vec<_>>();
+                let Ok(names) = tokio::task::spawn_blocking(names).await else { continue };
+                if names.iter().all(|name| known.contains(name)) {
+                    continue;
+                }
+                match price_and_read(&store, &tenancy, &names).await {
+                    Ok(()) => known.extend(names),
+                    Err(error) => tracing::warn!("models that were pulled are not priced yet: {error:#}"),
+                }
+            }
+        })
+    }
+}
+
+async fn price_and_read(store: &Store, tenancy: &Tenancy, models: &[String]) -> Result<()> {
+    ensure_prices(store, models, now()).await?;
+    tenancy.set_prices(store.prices().await?);
+    Ok(())
 }
 
 fn lock(data_dir: &Path) -> Result<File> {
@@ -101,7 +136,7 @@ async fn ensure_admin_key(
     let change = match known {
         Some(key) if key.secret == secret => return Ok(()),
         Some(mut key) => {
-            key.rotate(secret, now, std::time::Duration::ZERO);
+            key.rotate(secret, now, Duration::ZERO);
             Change::ChangeKey(key)
         }
         None => Change::AddKey(Key {

@@ -40,7 +40,12 @@ async fn nothing_of_a_secret_is_in_the_data_folder() {
     let digest = secret.hash().to_string();
     let mut files = 0;
     for entry in std::fs::read_dir(folder.path()).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let bytes = match std::fs::read(entry.unwrap().path()) {
+            Ok(bytes) => bytes,
+            // The database removes its log when its last connection is gone, which may be now.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => panic!("{error}"),
+        };
         files += 1;
         for needle in [secret.expose().as_bytes(), digest.as_bytes()] {
             assert!(!bytes.windows(needle.len()).any(|window| window == needle));
