@@ -1,21 +1,44 @@
-//! Checks that the compiler cannot make: `cargo xtask tidy`.
+//! What is done to the project, not by it: checks that the compiler cannot make, and measurements of the running product.
 
+mod bench;
 mod dependencies;
 mod edges;
 mod licences;
 mod metadata;
 mod names;
+mod synthesize;
 mod unsafe_code;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// Tasks of the project.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Check what the compiler cannot: crate edges, dependencies, licences, names, `unsafe`.
+    Tidy,
+    /// Measure.
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Write a GGUF file with a large model's shape and random weights.
+    Synthesize(synthesize::Synthesize),
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Put load on a running server, and on others beside it.
+    Serve(bench::Serve),
+}
 
 fn main() -> Result<ExitCode> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["tidy"] => tidy(),
-        _ => bail!("usage: cargo xtask tidy"),
+    match Task::parse() {
+        Task::Tidy => tidy(),
+        Task::Synthesize(arguments) => synthesize::write(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::Bench(Bench::Serve(arguments)) => bench::serve(&arguments).map(|()| ExitCode::SUCCESS),
     }
 }
 

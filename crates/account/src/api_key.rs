@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::KeyHash;
+use crate::{KeyHash, hex};
 
 /// What every key made here begins with, so that a leaked one is recognised by scanners and by people.
 const PREFIX: &str = "mw-";
@@ -42,10 +42,10 @@ pub enum InvalidKey {
     },
 }
 
-/// The operating system gave no randomness, so no key could be made.
+/// The operating system gave no randomness, so nothing secret or unique could be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("the operating system gave no random bytes for a new key")]
-pub struct NoRandomness(#[source] getrandom::Error);
+#[error("the operating system gave no random bytes")]
+pub struct NoRandomness(#[source] pub(crate) getrandom::Error);
 
 impl ApiKey {
     /// Fewest characters of a key.
@@ -60,7 +60,7 @@ impl ApiKey {
         getrandom::fill(&mut random).map_err(NoRandomness)?;
         let mut text = String::with_capacity(PREFIX.len() + 2 * RANDOM_BYTES);
         text.push_str(PREFIX);
-        crate::key_hash::push_hex(&mut text, &random);
+        hex::push(&mut text, &random);
         Ok(Self(text.into()))
     }
 

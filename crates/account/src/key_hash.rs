@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
-use crate::ApiKey;
+use crate::{ApiKey, hex};
 
 /// Separates these hashes from every other use of SHA-256, so that a digest made elsewhere is never a key's.
 const DOMAIN: &[u8] = b"modelworks api key, version 1\0";
@@ -32,16 +32,12 @@ impl KeyHash {
 
     /// Reads the text form back.
     pub fn parse(text: &str) -> Result<Self, InvalidKeyHash> {
-        let digits = text.as_bytes();
-        if digits.len() != 64 {
-            return Err(InvalidKeyHash);
-        }
-        let mut hash = [0; 32];
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |at: usize| char::from(pair[at]).to_digit(16).ok_or(InvalidKeyHash);
-            *byte = (digit(0)? * 16 + digit(1)?) as u8;
-        }
-        Ok(Self(hash))
+        hex::parse(text).map(Self).ok_or(InvalidKeyHash)
+    }
+
+    /// The bytes, for [`crate::Pepper::hash`].
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     /// Whether `key` is the one that was hashed. The time that this takes says nothing about either.
@@ -61,7 +57,7 @@ impl Eq for KeyHash {}
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = String::with_capacity(64);
-        push_hex(&mut text, &self.0);
+        hex::push(&mut text, &self.0);
         f.write_str(&text)
     }
 }
@@ -69,15 +65,6 @@ impl fmt::Display for KeyHash {
 impl fmt::Debug for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "KeyHash({self})")
-    }
-}
-
-/// Appends two hexadecimal digits a byte.
-pub(crate) fn push_hex(text: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
 }
 

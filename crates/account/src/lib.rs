@@ -1,10 +1,53 @@
-//! Identity and, later, money: rules as pure functions.
+//! Who may do what, what may be used, and what it costs: rules as pure functions over integers.
 //!
-//! Today the crate holds the secret API key and its hash. It does no IO beyond asking the operating system for
-//! randomness, and knows no clock, no HTTP and no SQL.
+//! - Who: [`Role`], [`Scopes`] and the one table behind [`Authority`]; a [`Key`] and the hash of its secret.
+//! - What: [`Limits`] of organisations, projects and keys, held by the [`Meter`] however requests interleave.
+//! - What it costs: [`Price`] and its versions, [`Cause`] (who pays), and the hash-chained [`ledger`].
+//!
+//! The crate does no IO beyond asking the operating system for randomness, and knows no clock, no HTTP and no SQL.
 
+mod action;
 mod api_key;
+mod authority;
+mod cause;
+mod gauges;
+mod hex;
+mod id;
+mod key;
 mod key_hash;
+mod keyed_hash;
+pub mod ledger;
+mod limit;
+mod meter;
+mod money;
+mod name;
+mod price;
+mod refusal;
+mod role;
+mod scope;
+mod spending;
+mod time;
+mod window;
 
+pub use action::{Action, Actions};
 pub use api_key::{ApiKey, InvalidKey, NoRandomness};
+pub use authority::{Authority, Forbidden, Reach};
+pub use cause::{Cause, Payer};
+pub use id::{InvalidId, KeyId, OrgId, PriceId, ProjectId, RequestId, UserId};
+pub use key::{Key, KeyRefusal, ModelAccess, PreviousSecret};
 pub use key_hash::{InvalidKeyHash, KeyHash};
+pub use keyed_hash::{InvalidPepper, KeyedHash, Pepper};
+pub use limit::{LimitKind, Limits, Owner, Tenant};
+pub use meter::{Ask, Billing, LEASE_TOKENS, LeaseError, Meter, Output, Settlement, Ticket};
+pub use money::{AmountOverflow, InvalidAmount, Nano};
+pub use name::{InvalidName, Name};
+pub use price::{
+    Class, Counts, InvalidPrice, NotPriced, PerClass, Price, PriceHistory, PriceVersion, Rates, Service,
+    UNITS_OF_A_PRICE,
+};
+pub use refusal::{Refusal, Resets, Standing};
+pub use role::{Role, UnknownRole};
+pub use scope::{Scope, Scopes, UnknownScope};
+pub use spending::Periods;
+pub use time::{Period, Timestamp, UnknownZone, Zone};
+pub use window::Window;

@@ -69,7 +69,7 @@ impl Catalog {
         let on_disk =
             OnDisk { folder, config: Arc::new(config), loader, scanned: Mutex::default(), pulls: Mutex::default() };
         for problem in &on_disk.scan().problems {
-            tracing::warn!("{problem}");
+            tracing::warn!("{}", problem.text);
         }
         Ok(Arc::new(Self { registered: RwLock::default(), loads: Arc::default(), on_disk: Some(on_disk) }))
     }
@@ -115,7 +115,15 @@ impl Catalog {
 
     /// What in the data folder cannot be used, and why: damaged manifests, models with missing files. Public text.
     pub fn problems(&self) -> Vec<String> {
-        self.on_disk.as_ref().map(|on_disk| on_disk.scan().problems.clone()).unwrap_or_default()
+        let scan = self.on_disk.as_ref().map(OnDisk::scan);
+        scan.map(|scan| scan.problems.iter().map(|problem| problem.text.clone()).collect()).unwrap_or_default()
+    }
+
+    /// Why a model that is in the data folder cannot be used. Public text.
+    pub fn problem(&self, name: &Name) -> Option<String> {
+        let scan = self.on_disk.as_ref()?.scan();
+        let problem = scan.problems.iter().find(|problem| problem.model.as_ref() == Some(name));
+        problem.map(|problem| problem.text.clone())
     }
 
     /// The model's backend, loaded once on first use; callers wait, bounded (then `Overloaded`). Unknown: `ModelNotFound`.

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read},
     path::Path,
     str::FromStr,
 };
@@ -29,16 +29,9 @@ impl Digest {
 
     /// The digest of a file.
     pub(crate) fn of_file(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
         let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            let read = file.read(&mut buffer)?;
-            if read == 0 {
-                return Ok(Self::finish(hasher));
-            }
-            hasher.update(&buffer[..read]);
-        }
+        hash_all(&mut File::open(path)?, &mut hasher)?;
+        Ok(Self::finish(hasher))
     }
 
     /// What a hasher has seen.
@@ -72,6 +65,20 @@ impl Digest {
             index += 1;
         }
         Self(bytes)
+    }
+}
+
+/// Feeds a hasher with all that a reader holds; how many bytes those were.
+pub(crate) fn hash_all(reader: &mut dyn Read, hasher: &mut sha2::Sha256) -> io::Result<u64> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut length = 0;
+    loop {
+        let read = reader.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(length);
+        }
+        hasher.update(&buffer[..read]);
+        length += read as u64;
     }
 }
 

@@ -46,10 +46,19 @@ pub(crate) struct Scan {
     pub(crate) manifests: BTreeMap<Name, Manifest>,
     /// Models of which files are missing or of another length.
     incomplete: Vec<Manifest>,
-    /// What cannot be used, and why; public text.
-    pub(crate) problems: Vec<String>,
+    /// What cannot be used.
+    pub(crate) problems: Vec<Problem>,
     /// Whether a manifest was not understood, so that it is unknown which blobs it needs.
     not_understood: bool,
+}
+
+/// Something in the folder that cannot be used.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    /// The model that it keeps from being used, unless the file's name is none of a model.
+    pub(crate) model: Option<Name>,
+    /// What it is, and what to do; public text.
+    pub(crate) text: String,
 }
 
 /// What [`Folder::collect`] does with a blob that no manifest mentions.
@@ -157,7 +166,8 @@ impl Folder {
                 continue;
             }
             let Some(name) = file_name.strip_suffix(".json").and_then(|stem| stem.parse::<Name>().ok()) else {
-                scan.problems.push(format!("{} is not a manifest's name", entry.path().display()));
+                let text = format!("{} is not a manifest's name", entry.path().display());
+                scan.problems.push(Problem { model: None, text });
                 continue;
             };
             match read_manifest(&entry.path(), &name) {
@@ -166,7 +176,8 @@ impl Folder {
                         scan.manifests.insert(name, manifest);
                     }
                     Some(problem) => {
-                        scan.problems.push(format!("the model `{name}` is damaged: {problem}; pull it again"));
+                        let text = format!("the model `{name}` is damaged: {problem}; pull it again");
+                        scan.problems.push(Problem { model: Some(name), text });
                         scan.incomplete.push(manifest);
                     }
                 },
@@ -175,10 +186,9 @@ impl Folder {
                 Err(problem) => {
                     scan.not_understood = true;
                     let path = entry.path();
-                    scan.problems.push(format!(
-                        "cannot use the manifest {}: {problem}; pull or remove `{name}`",
-                        path.display()
-                    ));
+                    let text =
+                        format!("cannot use the manifest {}: {problem}; pull or remove `{name}`", path.display());
+                    scan.problems.push(Problem { model: Some(name), text });
                 }
             }
         }

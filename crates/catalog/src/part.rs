@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 use crate::{
-    Digest, Error, crash, durable,
+    Digest, Error, crash,
+    digest::hash_all,
+    durable,
     folder::{Folder, blob_name},
     lock::Lock,
 };
@@ -87,18 +89,8 @@ impl Part {
             (None, _) => 0,
         };
         let mut hasher = sha2::Sha256::new();
-        let mut buffer = vec![0; BUFFER];
-        let mut left = good;
-        while left > 0 {
-            let most = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
-            let read = file.read(&mut buffer[..most]).map_err(Error::folder("read the download", &path))?;
-            if read == 0 {
-                break;
-            }
-            hasher.update(&buffer[..read]);
-            left -= read as u64;
-        }
-        let length = good - left;
+        let length =
+            hash_all(&mut (&mut file).take(good), &mut hasher).map_err(Error::folder("read the download", &path))?;
         let mut part = Self { folder, _lock: lock, file, path, note, hasher, length, known, resumed: length > 0 };
         part.cut()?;
         Ok(part)

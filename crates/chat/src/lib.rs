@@ -1,12 +1,17 @@
-//! Chat templates: a conversation becomes the prompt that its model was trained on.
+//! Chat templates: a conversation becomes the prompt that its model was trained on, and the model's text becomes an
+//! answer with reasoning and tool calls.
 //!
 //! Templates are Jinja, come with the model's files and are not trusted: they run with bounded steps, text and recursion,
 //! and see the messages and nothing else. Special tokens that a caller writes into a message stay text (see
 //! [`Rendered::literal`]).
 
+mod answer;
+mod conversation;
 mod date;
 mod literal;
 mod python;
 mod template;
 
-pub use template::{Error, Message, Options, Rendered, Template};
+pub use answer::{Delta, Dialect, Parser, ToolSignature};
+pub use conversation::{Call, Chat, Conversation, Message, Prompt, Role, Tool};
+pub use template::{Error, Options, Rendered, Template};

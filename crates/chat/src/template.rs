@@ -51,18 +51,6 @@ pub struct Template {
     special: Names,
 }
 
-/// One turn that holds text only. Whatever else serialises to a map with `role` and `content` can be rendered too.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Message<'a> {
-    /// `system`, `user` or `assistant`.
-    pub role: &'a str,
-    /// The turn's text.
-    pub content: &'a str,
-    /// The speaker's name, where there is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'a str>,
-}
-
 /// What the template is told beside the messages.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -87,6 +75,16 @@ pub enum Error {
     /// The template refuses the messages (`raise_exception`): the caller's fault.
     #[error("{0}")]
     Raised(String),
+    /// Turns do not fit together: the caller's fault.
+    #[error("messages[{index}].{field}: {message}")]
+    Message {
+        /// Which turn, from 0.
+        index: usize,
+        /// Which part of it, as OpenAI's API names it.
+        field: String,
+        /// What was found.
+        message: String,
+    },
     /// The template itself does not work.
     #[error("the chat template cannot be used: {0}")]
     Template(String),
@@ -117,7 +115,7 @@ impl Template {
         Ok(Self { environment, bos: bos.map(str::to_owned), eos: eos.map(str::to_owned), special })
     }
 
-    /// Renders a conversation.
+    /// Renders `messages`, each a map with `role`, `content` and whatever else the template knows.
     ///
     /// # Errors
     /// [`Error::Raised`] when the template refuses the messages, and the others when it does not work.

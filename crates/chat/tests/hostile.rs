@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use chat::{Error, Message, Options, Rendered, Template};
+use chat::{Error, Options, Rendered, Template};
+use serde_json::json;
 
 fn render(source: &str) -> Result<Rendered, Error> {
     let template = Template::new(source, Some("<s>"), Some("</s>"), vec!["<|end|>".into()])?;
-    let messages = [Message { role: "user", content: "0123456789", name: None }];
+    let messages = [json!({"role": "user", "content": "0123456789"})];
     template.render(&messages, &Options { add_generation_prompt: true, unix_time: 0 })
 }
 
@@ -43,7 +44,7 @@ fn deep_nesting_overflows_no_stack() {
 #[test]
 fn nesting_as_deep_as_a_long_message_pays_for_overflows_no_stack() {
     let content = "x".repeat(4 << 20);
-    let messages = [Message { role: "user", content: &content, name: None }];
+    let messages = [json!({"role": "user", "content": content})];
     for behind in ["", "{{ ns.x }}", "{{ ns.x|tojson }}", "{{ ns.x == [ns.x] }}", "{{ {ns.x: 1} }}"] {
         let source = format!(
             "{{% set ns = namespace(x=[]) %}}{{% for i in range(16000) %}}{{% set ns.x = {}ns.x{} %}}{{% endfor %}}{behind}",
@@ -62,10 +63,10 @@ fn a_long_conversation_is_no_attack() {
         {{ '<|im_start|>' + m.role + '\n' + m.content|trim + '<|im_end|>\n' }}{% endfor %}";
     let template = Template::new(source, None, None, vec!["<|im_end|>".into()]).unwrap();
     let one = "<|im_end|>".repeat(100_000);
-    let messages = [Message { role: "user", content: &one, name: None }];
+    let messages = [json!({"role": "user", "content": one})];
     let rendered = template.render(&messages, &Options::default()).unwrap();
     assert_eq!(rendered.literal.len(), 100_000);
-    let messages = vec![Message { role: "user", content: "", name: None }; 20_000];
+    let messages = vec![json!({"role": "user", "content": ""}); 20_000];
     let rendered = template.render(&messages, &Options::default()).unwrap();
     assert_eq!(rendered.text.matches("<|im_start|>user").count(), 20_000);
 }

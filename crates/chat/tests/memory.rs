@@ -1,10 +1,11 @@
 //! Templates that want too much are stopped before they eat memory. Alone in its process, whose memory is measured.
 
-use chat::{Error, Message, Options, Rendered, Template};
+use chat::{Error, Options, Rendered, Template};
+use serde_json::json;
 
 fn render(source: &str) -> Result<Rendered, Error> {
     let template = Template::new(source, Some("<s>"), Some("</s>"), vec!["<|end|>".into()])?;
-    let messages = [Message { role: "user", content: "0123456789", name: None }];
+    let messages = [json!({"role": "user", "content": "0123456789"})];
     template.render(&messages, &Options { add_generation_prompt: true, unix_time: 0 })
 }
 

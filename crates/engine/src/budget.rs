@@ -66,7 +66,9 @@ impl StepCost {
         if !self.learnt {
             // The first step says how fast the machine is, by whatever factor.
             let factor = took / self.of(rows);
-            [&mut self.step, &mut self.decode, &mut self.prompt].map(|cost| *cost *= factor);
+            for cost in [&mut self.step, &mut self.decode, &mut self.prompt] {
+                *cost *= factor;
+            }
             self.learnt = true;
             return;
         }
@@ -80,7 +82,7 @@ impl StepCost {
             self.step = (self.step * learning(ratio)).max(LEAST_COST);
             self.decode = (self.decode * learning(ratio)).max(LEAST_COST);
             // What was that far from the truth is looked at again soon.
-            self.mixed = if (0.8..1.25).contains(&ratio) { 0 } else { MIXED_STEPS - 1 };
+            self.mixed = if (0.9..1.1).contains(&ratio) { 0 } else { MIXED_STEPS - 1 };
         }
     }
 

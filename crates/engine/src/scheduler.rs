@@ -13,8 +13,9 @@
 //!   to compute, and one spare block for every running sequence, so that admission does not lead straight to preemption.
 //!   When the first cannot be admitted, nobody overtakes it. What the [prefix tree](crate::prefix_tree) has of it is not
 //!   computed, and counts for nothing in its salt's turn.
-//! - A decode row that finds no block takes those of the newest running sequence, which waits again and is computed anew.
-//!   The oldest is never robbed, so it always gets on; that and the bound on one sequence's length make livelock impossible.
+//! - A decode row that finds no block takes those of the newest running sequence, which waits again; what the prefix tree
+//!   has lost of that one by then is computed anew. The oldest is never robbed, so it always gets on; that and the bound on
+//!   one sequence's length make livelock impossible.
 
 use std::collections::BTreeMap;
 

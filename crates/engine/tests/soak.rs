@@ -33,7 +33,7 @@ impl Runner for Cycles {
     }
 
     fn kv_blocks(&self) -> usize {
-        96
+        44
     }
 
     fn forward(&mut self, batch: &Batch<'_>) -> &[f32] {
@@ -112,7 +112,7 @@ fn submit(engine: &Engine, seed: u64) -> Result<Running, SubmitError> {
         salt: dice(9, 5),
         constraint: None,
     };
-    let leaves_after = (random(seed, 5000) % 3 == 0).then(|| random(seed, 5001) % 40);
+    let leaves_after = (random(seed, 5000).is_multiple_of(3)).then(|| random(seed, 5001) % 40);
     Ok(Running { tokens: engine.submit(request)?, leaves_after, max_tokens })
 }
 

@@ -150,7 +150,7 @@ mod tests {
     fn depth_is_bounded_where_it_is_kept_and_skipped_where_it_is_not() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let body = |field: &str| format!(r#"{{"model":"m","messages":[],"{field}":{deep}}}"#);
-        assert_eq!(refusal::<ChatRequest>(&body("tools")).0, "invalid_json");
+        assert_eq!(refusal::<ChatRequest>(&body("guided_json")).0, "invalid_json");
         assert!(parse::<ChatRequest>(body("unknown").as_bytes()).is_ok());
     }
 }

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use thiserror::Error;
 use wire::{anthropic, openai};
+
+/// Tells clients of OpenAI's kind whether to try again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// Every failure that a caller can be told. `Display` is public text; docs/errors.md lists the codes.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -18,6 +21,16 @@ pub(crate) enum ApiError {
     WrongKey,
     #[error("the headers `Authorization` and `x-api-key` hold different keys; send one of them")]
     TwoKeys,
+    #[error(transparent)]
+    KeyEnded(account::KeyRefusal),
+    #[error(transparent)]
+    Forbidden(#[from] account::Forbidden),
+    #[error("this key may not use the model `{model}`; its owner says which it may")]
+    ModelNotAllowed { model: String },
+    #[error("the model `{model}` has no price, so nobody may use it; whoever runs this installation sets one")]
+    NotPriced { model: String },
+    #[error("usage cannot be recorded at the moment, so nothing is served; try again soon")]
+    NotDurable,
     #[error("there is nothing at this address; GET /openapi.json lists what there is")]
     UnknownRoute,
     #[error("this address does not take that method; the header `Allow` lists the ones it takes")]
@@ -52,6 +65,12 @@ impl ApiError {
         use inference::Error as E;
         match self {
             Self::NoKey | Self::WrongKey | Self::TwoKeys => (StatusCode::UNAUTHORIZED, "invalid_api_key", None),
+            Self::KeyEnded(_) => (StatusCode::UNAUTHORIZED, "invalid_api_key", None),
+            Self::Forbidden(account::Forbidden::Elsewhere) => (StatusCode::NOT_FOUND, "not_found", None),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "missing_scope", None),
+            Self::ModelNotAllowed { .. } => (StatusCode::FORBIDDEN, "model_not_allowed", Some("model")),
+            Self::NotPriced { .. } => (StatusCode::FORBIDDEN, "model_not_priced", Some("model")),
+            Self::NotDurable => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", None),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "not_found", None),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", None),
@@ -63,6 +82,8 @@ impl ApiError {
                 E::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
                 E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found", Some("model")),
                 E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "overloaded", None),
+                E::LimitReached { spent: true, .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", None),
+                E::LimitReached { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded", None),
                 E::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "model_unavailable", None),
                 E::SlowReader => (StatusCode::REQUEST_TIMEOUT, "slow_reader", None),
                 E::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down", None),
@@ -100,8 +121,10 @@ impl ApiError {
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Inference(inference::Error::Overloaded { retry_after, .. }) => Some(*retry_after),
+            Self::Inference(inference::Error::LimitReached { retry_after, .. }) => *retry_after,
             // Long enough for a restart, or for a load balancer to look elsewhere.
-            Self::Inference(inference::Error::ShuttingDown | inference::Error::Unavailable { .. }) => {
+            Self::NotDurable
+            | Self::Inference(inference::Error::ShuttingDown | inference::Error::Unavailable { .. }) => {
                 Some(Duration::from_secs(5))
             }
             _ => None,
@@ -122,6 +145,7 @@ fn openai_type(status: StatusCode) -> &'static str {
 fn anthropic_type(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED => "authentication_error",
+        StatusCode::FORBIDDEN => "permission_error",
         StatusCode::NOT_FOUND => "not_found_error",
         StatusCode::REQUEST_TIMEOUT => "timeout_error",
         StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
@@ -144,6 +168,10 @@ impl IntoResponse for ApiError {
             let seconds = after.as_millis().div_ceil(1000).clamp(1, 3600) as u64;
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        // Clients of OpenAI's kind try 429 again unless they are told not to.
+        if matches!(self, Self::Inference(inference::Error::LimitReached { spent: true, .. })) {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
         response.extensions_mut().insert(self);
         response
     }
@@ -162,6 +190,8 @@ mod tests {
             E::ContextLengthExceeded { limit: 1, requested: 2, prompt: 1, output: 1 },
             E::ModelNotFound { model: "m".into() },
             E::Overloaded { what: "the queue", retry_after: Duration::from_millis(1500) },
+            E::LimitReached { message: "l".into(), spent: false, retry_after: Some(Duration::from_millis(2100)) },
+            E::LimitReached { message: "l".into(), spent: true, retry_after: None },
             E::Unavailable { model: "m".into(), reason: "r".into() },
             E::SlowReader,
             E::ShuttingDown,
@@ -171,6 +201,12 @@ mod tests {
             ApiError::NoKey,
             ApiError::WrongKey,
             ApiError::TwoKeys,
+            ApiError::KeyEnded(account::KeyRefusal::Expired { at: account::Timestamp::from_millis(0) }),
+            ApiError::Forbidden(account::Forbidden::Elsewhere),
+            ApiError::Forbidden(account::Forbidden::Lacks { action: account::Action::Infer }),
+            ApiError::ModelNotAllowed { model: "m".into() },
+            ApiError::NotPriced { model: "m".into() },
+            ApiError::NotDurable,
             ApiError::UnknownRoute,
             ApiError::WrongMethod,
             ApiError::BodyTooLarge { limit: 1 },
@@ -223,10 +259,13 @@ mod tests {
             let retry = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
             let expect = match error.parts().1 {
                 "overloaded" => Some("2"),
-                "shutting_down" | "model_unavailable" => Some("5"),
+                "rate_limit_exceeded" => Some("3"),
+                "shutting_down" | "model_unavailable" | "storage_unavailable" => Some("5"),
                 _ => None,
             };
             assert_eq!(retry.as_deref(), expect, "{error:?}");
+            let again = response.headers().get(SHOULD_RETRY).map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(again.as_deref(), (error.parts().1 == "insufficient_quota").then_some("false"), "{error:?}");
         }
     }
 }

@@ -4,18 +4,19 @@ mod answers;
 mod whole;
 
 use std::{
+    collections::{BTreeSet, VecDeque},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, ready};
-use inference::{Capabilities, Error, Event, Input, Prepared, Request, Usage};
+use inference::{Capabilities, Error, Event, FinishReason, Input, Prepared, Request, Usage};
 
-use crate::{Service, admission::Admitted};
+use crate::{Service, admission::Admitted, metering::Grant};
 use answers::Answers;
 
-pub(crate) use whole::{Choice, Whole};
+pub(crate) use whole::{Choice, Part, Whole};
 
 /// What is asked of which model: one request for each prompt, all with the same number of choices.
 pub(crate) struct Ask {
@@ -28,22 +29,42 @@ pub(crate) struct Ask {
 /// The events of an admitted request, but for [`Event::Started`], which is noted and not passed on. It always ends with
 /// exactly one terminal event, whatever the backend does, and refusals are terminal events too. Dropping it cancels what
 /// runs; what ran until then is noted.
+///
+/// An answer that reaches a budget ends there: its choices finish with [`FinishReason::Budget`], and what the backend made
+/// beyond it is not passed on. The terminal event of an answer that is paid for comes when its settlement is durable.
 pub(crate) struct Generation {
     state: State,
+    /// Choices that each prompt has.
+    choices: u32,
+    /// Whether all that may be generated will be: nothing ends it before.
+    exact: bool,
+    merged_system: bool,
     // Behind `state`, so that what runs is dropped before the request counts as ended.
     admitted: Admitted,
 }
 
 enum State {
-    Opening(BoxFuture<'static, Result<Answers, Error>>),
-    Running(Answers),
+    Opening(BoxFuture<'static, Result<Vec<Box<dyn Prepared>>, Error>>),
+    /// With the choices that have not finished.
+    Running(Answers, BTreeSet<u32>),
+    /// What is left to be said when a limit ends the answer.
+    Ending(VecDeque<Event>),
+    /// The last event waits for its settlement.
+    Settling(Option<Event>, BoxFuture<'static, bool>),
     Over,
 }
 
 impl Generation {
     /// Asks. Nothing happens before the first poll.
     pub(crate) fn new(service: &Service, admitted: Admitted, ask: Ask) -> Self {
-        Self { state: State::Opening(open(service.clone(), ask).boxed()), admitted }
+        let choices = ask.requests.first().map_or(1, |request| request.choices);
+        let exact = ask
+            .requests
+            .iter()
+            .all(|request| request.ignore_eos && request.max_tokens.is_some() && request.stop.is_empty());
+        let service = service.clone();
+        let opening = async move { prepare(&service, ask).await }.boxed();
+        Self { state: State::Opening(opening), choices, exact, merged_system: false, admitted }
     }
 
     /// What ran so far. With the first event that is no failure it is known what the prompt holds and what was cached.
@@ -51,27 +72,71 @@ impl Generation {
         self.admitted.usage()
     }
 
+    /// Whether instructions of the system were moved, because the model's chat template cannot place them where they
+    /// stood. Known with the first event that is no failure.
+    pub(crate) fn merged_system(&self) -> bool {
+        self.merged_system
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         loop {
             match &mut self.state {
-                State::Opening(opening) => match ready!(opening.poll_unpin(cx)) {
-                    Ok(answers) => {
-                        self.admitted.ran(answers.usage());
-                        self.state = State::Running(answers);
-                    }
+                State::Opening(opening) => match ready!(opening.poll_unpin(cx)).and_then(|prepared| self.run(prepared))
+                {
+                    Ok(running) => self.state = running,
                     Err(error) => return Poll::Ready(Event::Failed { error, usage: Usage::default() }),
                 },
-                State::Running(answers) => {
+                State::Running(answers, unfinished) => {
                     let event = ready!(answers.poll_event(cx));
-                    self.admitted.ran(answers.usage());
-                    if !matches!(event, Event::Started { .. }) {
+                    let usage = answers.usage();
+                    if let Event::Finished { choice, .. } = &event {
+                        unfinished.remove(choice);
+                    }
+                    let grant = match event {
+                        Event::Text { tokens: 1.., .. } => self.admitted.produced(usage.completion_tokens),
+                        _ => Grant::More,
+                    };
+                    if grant != Grant::Beyond {
+                        self.admitted.ran(usage);
+                    }
+                    if grant != Grant::More {
+                        // The answers are dropped with this, hence cancelled.
+                        self.state = State::Ending(last_words(std::mem::take(unfinished), self.admitted.usage()));
+                    }
+                    if grant != Grant::Beyond && !matches!(event, Event::Started { .. }) {
                         return Poll::Ready(event);
                     }
                 }
-                State::Over => unreachable!("a generation that is over is not polled"),
+                State::Ending(left) => {
+                    let last = || Event::Failed { error: Error::Internal, usage: self.admitted.usage() };
+                    return Poll::Ready(left.pop_front().unwrap_or_else(last));
+                }
+                State::Settling(..) | State::Over => unreachable!("a generation that is over has no events"),
             }
         }
     }
+
+    /// Leases what the prompts and the first tokens cost, and starts them.
+    fn run(&mut self, prepared: Vec<Box<dyn Prepared>>) -> Result<State, Error> {
+        let choices = self.choices;
+        self.merged_system = prepared.iter().any(|prepared| prepared.merged_system());
+        let prompt_tokens = prepared.iter().map(|prepared| prepared.prompt_tokens()).sum();
+        let output = prepared.iter().map(|prepared| prepared.max_tokens().saturating_mul(choices.into()));
+        let output_tokens = output.fold(0, u64::saturating_add);
+        self.admitted.lease(prompt_tokens, output_tokens, self.exact)?;
+        let unfinished = (0..choices.saturating_mul(u32::try_from(prepared.len()).unwrap_or(u32::MAX))).collect();
+        let run = |prepared: Box<dyn Prepared>| Ok((prepared.prompt_tokens(), prepared.run()?));
+        let streams = prepared.into_iter().map(run).collect::<Result<Vec<_>, Error>>()?;
+        let answers = Answers::new(streams, choices);
+        self.admitted.ran(answers.usage());
+        Ok(State::Running(answers, unfinished))
+    }
+}
+
+/// How an answer ends that a limit ends.
+fn last_words(unfinished: BTreeSet<u32>, usage: Usage) -> VecDeque<Event> {
+    let finished = |choice| Event::Finished { choice, reason: FinishReason::Budget, stop: None };
+    unfinished.into_iter().map(finished).chain([Event::Done(usage)]).collect()
 }
 
 impl Stream for Generation {
@@ -79,8 +144,16 @@ impl Stream for Generation {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         let this = &mut *self;
-        if matches!(this.state, State::Over) {
-            return Poll::Ready(None);
+        match &mut this.state {
+            State::Over => return Poll::Ready(None),
+            State::Settling(event, durable) => {
+                let durable = ready!(durable.poll_unpin(cx));
+                let event = event.take();
+                this.state = State::Over;
+                let failed = Event::Failed { error: Error::Internal, usage: this.usage() };
+                return Poll::Ready(if durable { event } else { Some(failed) });
+            }
+            _ => {}
         }
         // A panic in a backend fails its own request and no more; unwinding further would cut the connection.
         let polled = catch_unwind(AssertUnwindSafe(|| this.poll_event(cx)));
@@ -92,19 +165,21 @@ impl Stream for Generation {
             }
         };
         this.admitted.observe(&event);
-        if event.is_terminal() {
-            this.state = State::Over;
+        if !event.is_terminal() {
+            return Poll::Ready(Some(event));
         }
-        Poll::Ready(Some(event))
+        // Whatever still runs is dropped with the state.
+        match this.admitted.settle() {
+            Some(durable) => {
+                this.state = State::Settling(Some(event), durable);
+                self.poll_next(cx)
+            }
+            None => {
+                this.state = State::Over;
+                Poll::Ready(Some(event))
+            }
+        }
     }
-}
-
-async fn open(service: Service, ask: Ask) -> Result<Answers, Error> {
-    let choices = ask.requests.first().map_or(1, |request| request.choices);
-    let prepared = prepare(&service, ask).await?;
-    let run = |prepared: Box<dyn Prepared>| Ok((prepared.prompt_tokens(), prepared.run()?));
-    let streams = prepared.into_iter().map(run).collect::<Result<Vec<_>, Error>>()?;
-    Ok(Answers::new(streams, choices))
 }
 
 /// Loads the model where that is needed and checks every prompt, so that none starts before all can.
@@ -150,6 +225,7 @@ pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<
             event => whole.push(event),
         }
     }
+    whole.merged_system = generation.merged_system();
     Ok(whole)
 }
 

@@ -41,7 +41,7 @@ impl Outcome {
         use inference::Error as E;
         match error {
             E::Invalid { .. } | E::ContextLengthExceeded { .. } | E::ModelNotFound { .. } => Self::Refused,
-            E::Overloaded { .. } | E::ShuttingDown => Self::Refused,
+            E::Overloaded { .. } | E::LimitReached { .. } | E::ShuttingDown => Self::Refused,
             E::SlowReader => Self::Cancelled,
             E::Unavailable { .. } | E::Internal => Self::Failed,
         }

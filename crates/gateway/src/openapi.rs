@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai::routes as openai};
+use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai::routes as openai, tenant};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,8 @@ use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai
         anthropic::count_tokens,
         models::list,
         models::retrieve,
+        tenant::limits,
+        tenant::usage,
         native::tokenize,
         native::detokenize,
         meta::healthz,
@@ -39,6 +41,7 @@ use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai
         (name = "openai", description = "OpenAI's API"),
         (name = "anthropic", description = "Anthropic's API"),
         (name = "models", description = "The models, in the shape of either"),
+        (name = "tenant", description = "Limits and usage of a key"),
         (name = "tokens", description = "Tokens of a text, and back"),
         (name = "service", description = "The service itself"),
     )

@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
+use inference::Tool;
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -68,6 +69,39 @@ pub(crate) fn absent(parameters: &[(&str, Option<&Value>)]) -> Result<(), ApiErr
 /// Refuses a parameter that is not served here.
 pub(crate) fn not_supported(parameter: &str) -> ApiError {
     ApiError::unsupported(parameter, format!("{parameter} is not supported here; leave it out"))
+}
+
+/// Longest name of a tool. OpenAI takes 64 characters, Anthropic 128.
+const MOST_TOOL_NAME: usize = 128;
+
+/// Most tools, as OpenAI has it.
+const MOST_TOOLS: usize = 128;
+
+/// Adds a tool to `tools`; its name and schema come with the parameter's names that the caller used.
+pub(crate) fn tool(
+    tools: &mut Vec<Tool>,
+    (name_at, name): (&str, String),
+    description: Option<String>,
+    (schema_at, schema): (&str, Option<Value>),
+) -> Result<(), ApiError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if name.is_empty() || name.len() > MOST_TOOL_NAME || !name.chars().all(plain) {
+        let message =
+            format!("a tool's name is 1 to {MOST_TOOL_NAME} letters, digits, \"_\" and \"-\", but it is {name:?}");
+        return Err(ApiError::invalid(name_at, message));
+    }
+    if tools.iter().any(|tool| tool.name == name) {
+        return Err(ApiError::invalid(name_at, format!("two tools have the name {name:?}")));
+    }
+    if tools.len() == MOST_TOOLS {
+        return Err(ApiError::invalid("tools", format!("a request may have {MOST_TOOLS} tools, but there are more")));
+    }
+    let schema = schema.filter(|schema| !schema.is_null());
+    if schema.as_ref().is_some_and(|schema| !schema.is_object()) {
+        return Err(ApiError::invalid(schema_at, "the schema of a tool's arguments must be a JSON object"));
+    }
+    tools.push(Tool { name, description, parameters: schema.map(|schema| schema.to_string()) });
+    Ok(())
 }
 
 /// The text of the parts of a turn, each with its type, one below the other, as other engines join them.

@@ -1,5 +1,6 @@
 //! The route list and the order of the layers.
 
+use account::Action;
 use axum::{
     Router,
     handler::Handler,
@@ -13,7 +14,7 @@ use crate::{
     caller::{self, Caller},
     error::ApiError,
     exchange,
-    routes::{anthropic, meta, models, native, openai},
+    routes::{anthropic, meta, models, native, openai, tenant},
 };
 
 /// One route of the public API.
@@ -27,12 +28,30 @@ pub struct Endpoint {
     pub public: bool,
 }
 
-/// Paths that answer without a key: whether the service lives is no secret, and a prober has no key.
-const PUBLIC: [&str; 2] = ["/healthz", "/readyz"];
+/// What a route wants of whoever calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing: whether the service lives is no secret, and a prober has no key.
+    Public,
+    /// A key, whatever it is for.
+    AnyKey,
+    /// A key with a scope for this.
+    Needs(Action),
+}
 
-/// Whether the route of this pattern answers without a key.
-pub(crate) fn is_public(pattern: &str) -> bool {
-    PUBLIC.contains(&pattern)
+/// What the route of this pattern wants. One that is not listed wants what no key has by chance.
+pub(crate) fn access(pattern: &str) -> Access {
+    match pattern {
+        "/healthz" | "/readyz" => Access::Public,
+        "/v1/limits" | "/metrics" | "/openapi.json" => Access::AnyKey,
+        "/v1/chat/completions" | "/v1/completions" | "/v1/messages" | "/v1/messages/count_tokens" => {
+            Access::Needs(Action::Infer)
+        }
+        "/tokenize" | "/detokenize" => Access::Needs(Action::Infer),
+        "/v1/models" | "/v1/models/{*id}" => Access::Needs(Action::ReadModels),
+        "/v1/usage" => Access::Needs(Action::ReadUsage),
+        _ => Access::Needs(Action::ManageOrganisations),
+    }
 }
 
 struct Route {
@@ -52,6 +71,8 @@ fn routes() -> Vec<Route> {
         get("/v1/models", models::list),
         // A model's name may hold slashes.
         get("/v1/models/{*id}", models::retrieve),
+        get("/v1/limits", tenant::limits),
+        get("/v1/usage", tenant::usage),
         post("/tokenize", native::tokenize),
         post("/detokenize", native::detokenize),
         get("/healthz", meta::healthz),
@@ -74,7 +95,7 @@ pub fn endpoints() -> Vec<Endpoint> {
     let endpoint = |route: Route| Endpoint {
         method: route.method,
         path: route.pattern.replace("{*", "{"),
-        public: is_public(route.pattern),
+        public: access(route.pattern) == Access::Public,
     };
     routes().into_iter().map(endpoint).collect()
 }

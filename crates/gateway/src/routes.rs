@@ -5,3 +5,4 @@ pub(crate) mod meta;
 pub(crate) mod models;
 pub(crate) mod native;
 pub(crate) mod openai;
+pub(crate) mod tenant;

@@ -8,10 +8,9 @@ use std::{
     },
 };
 
-use account::{ApiKey, KeyHash};
 use catalog::Catalog;
 
-use crate::{Config, metrics::Metrics};
+use crate::{Config, Tenancy, metrics::Metrics};
 
 /// What every handler shares. Cloning it is cheap; all clones are one service.
 #[derive(Clone)]
@@ -20,7 +19,7 @@ pub struct Service(Arc<Shared>);
 struct Shared {
     config: Config,
     catalog: Arc<Catalog>,
-    admin_key: KeyHash,
+    tenancy: Tenancy,
     metrics: Metrics,
     shutting_down: AtomicBool,
     loading: AtomicBool,
@@ -28,12 +27,12 @@ struct Shared {
 }
 
 impl Service {
-    /// A service over `catalog`'s models, for callers who show the key that `admin_key` is the hash of.
-    pub fn new(config: Config, catalog: Arc<Catalog>, admin_key: KeyHash) -> Self {
+    /// A service over `catalog`'s models, for the callers that `tenancy` knows.
+    pub fn new(config: Config, catalog: Arc<Catalog>, tenancy: Tenancy) -> Self {
         Self(Arc::new(Shared {
             config,
             catalog,
-            admin_key,
+            tenancy,
             metrics: Metrics::default(),
             shutting_down: AtomicBool::new(false),
             loading: AtomicBool::new(false),
@@ -78,9 +77,9 @@ impl Service {
         &self.0.metrics
     }
 
-    /// Whether the key opens this installation.
-    pub(crate) fn accepts(&self, key: &ApiKey) -> bool {
-        self.0.admin_key.matches(key)
+    /// Who may call and what is left for them.
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.0.tenancy
     }
 
     /// A new id: `prefix` and 128 bits in hexadecimal.

@@ -21,7 +21,7 @@ use inference::{Event, Usage};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::{Config, error::ApiError, generation::Generation};
+use crate::{Config, error::ApiError, generation::Generation, notes::merged_system};
 
 /// Turns the events of one answer into frames. A plain struct does it, without HTTP, so that it is tested as such.
 pub(crate) trait Encode: Send + 'static {
@@ -107,7 +107,8 @@ pub(crate) async fn respond(
         // Proxies of the nginx kind would otherwise hold tokens back.
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(body)).into_response())
+    let merged_system = merged_system(body.generation.merged_system());
+    Ok((headers, merged_system, Body::from_stream(body)).into_response())
 }
 
 /// Frames as they come. Every piece holds all that is ready, and nothing waits for more.

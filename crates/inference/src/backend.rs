@@ -33,6 +33,11 @@ pub trait Prepared: Send {
     /// Most tokens that each choice may generate.
     fn max_tokens(&self) -> u64;
 
+    /// Whether instructions of the system were moved, because the model's chat template cannot place them where they stood.
+    fn merged_system(&self) -> bool {
+        false
+    }
+
     /// Starts the request. Fails when the backend's queue is full or it is shutting down.
     fn run(self: Box<Self>) -> Result<EventStream, Error>;
 }

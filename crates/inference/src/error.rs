@@ -44,6 +44,16 @@ pub enum Error {
         /// When a place is likely to be free.
         retry_after: Duration,
     },
+    /// A limit of whoever asks has no room for it, or a budget is spent.
+    #[error("{message}")]
+    LimitReached {
+        /// Which limit, whose, and when there is room again.
+        message: String,
+        /// Whether money is used up, so that asking again soon is no use.
+        spent: bool,
+        /// When there is room again, where that can be said.
+        retry_after: Option<Duration>,
+    },
     /// The model is known but cannot serve now.
     #[error("the model `{model}` is not available: {reason}")]
     Unavailable {

@@ -2,7 +2,7 @@
 
 use crate::Error;
 
-/// One step of an answer. A stream holds at most one `Started`, any number of `Text` and `Finished`, and then exactly one of
+/// One step of an answer. A stream holds at most one `Started`, any number of events of its choices, and then exactly one of
 /// `Done` or `Failed`.
 ///
 /// Whoever leaves before that last event knows what ran all the same: the tokens of all `Text` so far, and what `Started` said.
@@ -25,6 +25,30 @@ pub enum Event {
         tokens: u64,
         /// The tokens that became certain since the last event of this choice; filled when log-probabilities were asked for.
         logprobs: Vec<TokenLogprob>,
+    },
+    /// A piece of a choice's reasoning.
+    Reasoning {
+        /// Index of the choice, from 0.
+        choice: u32,
+        /// The text that became certain.
+        text: String,
+    },
+    /// A choice begins a tool call. The call that it began before is complete.
+    ToolCall {
+        /// Index of the choice, from 0.
+        choice: u32,
+        /// Names the call; no other call of the conversation has the same.
+        id: String,
+        /// The tool's name.
+        name: String,
+    },
+    /// A piece of the arguments of a choice's latest call. All of them together are a JSON object, unless the choice ended
+    /// in the middle of it.
+    Arguments {
+        /// Index of the choice, from 0.
+        choice: u32,
+        /// The text that became certain.
+        text: String,
     },
     /// A choice has ended.
     Finished {
@@ -51,6 +75,18 @@ impl Event {
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Done(_) | Self::Failed { .. })
     }
+
+    /// The index of the choice that the event belongs to.
+    pub fn choice_mut(&mut self) -> Option<&mut u32> {
+        match self {
+            Self::Text { choice, .. }
+            | Self::Reasoning { choice, .. }
+            | Self::ToolCall { choice, .. }
+            | Self::Arguments { choice, .. }
+            | Self::Finished { choice, .. } => Some(choice),
+            Self::Started { .. } | Self::Done(_) | Self::Failed { .. } => None,
+        }
+    }
 }
 
 /// Why a choice ended.
@@ -60,6 +96,10 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` or the end of the context was reached.
     Length,
+    /// A budget or a limit of whoever asks had no more for it.
+    Budget,
+    /// The model ended its turn and waits for the results of its tool calls.
+    ToolCalls,
 }
 
 /// A token's log-probability, with the bytes that the token stands for.

@@ -54,11 +54,19 @@ pub enum Input {
     Chat(ChatInput),
 }
 
-/// A conversation and what its template may need beside the messages.
+/// A conversation, the tools that the model may call, and how it is to think.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatInput {
     /// The turns so far, oldest first.
     pub messages: Vec<Message>,
+    /// What the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether it calls them.
+    pub tool_choice: ToolChoice,
+    /// Whether the model thinks first; `None` leaves that to its chat template.
+    pub thinking: Option<bool>,
+    /// How much it thinks, in the words of its chat template, such as `low`.
+    pub reasoning_effort: Option<String>,
 }
 
 /// One turn of a conversation.
@@ -66,10 +74,24 @@ pub struct ChatInput {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// The text of the turn.
+    /// The text of the turn, or what a tool answered.
     pub content: String,
     /// The speaker's name, where the caller gave one.
     pub name: Option<String>,
+    /// What the model thought in this turn.
+    pub reasoning: Option<String>,
+    /// The tools that the model calls in this turn.
+    pub tool_calls: Vec<ToolCall>,
+    /// The call that a tool answers in this turn.
+    pub tool_call_id: Option<String>,
+}
+
+impl Message {
+    /// A turn that only says something.
+    pub fn new(role: Role, content: impl Into<String>) -> Self {
+        let content = content.into();
+        Self { role, content, name: None, reasoning: None, tool_calls: Vec::new(), tool_call_id: None }
+    }
 }
 
 /// Who speaks in a turn.
@@ -81,17 +103,40 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// A tool that the model called.
+    Tool,
 }
 
-impl Role {
-    /// The name that chat templates use.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::System => "system",
-            Self::User => "user",
-            Self::Assistant => "assistant",
-        }
-    }
+/// A tool that the model may call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// The tool's name.
+    pub name: String,
+    /// What it does, for the model.
+    pub description: Option<String>,
+    /// The JSON schema of its arguments, as text.
+    pub parameters: Option<String>,
+}
+
+/// A call of a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Names the call; the turn of the tool that answers it says the same.
+    pub id: String,
+    /// The tool's name.
+    pub name: String,
+    /// A JSON object, as text.
+    pub arguments: String,
+}
+
+/// Whether the model calls tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// It does not, and is not told of them.
+    None,
 }
 
 /// How the next token is chosen. `None` takes the model's own default, and where it has none, the neutral value.

@@ -3,13 +3,15 @@
 //! The recipe, which holds at every level and makes a row's bits independent of the rest of the batch, of where prompts
 //! are cut, of block ids and of threads:
 //!
-//! - A score is the sum over dimensions, in order, of fused multiply-adds of (query · scale) and key; then the soft cap.
+//! - A score is the sum over dimensions, in order, of fused multiply-adds of (query · scale) and key; then, if keys are
+//!   8-bit codes, it is multiplied with their scale; then the soft cap. The weights of values that are codes are multiplied
+//!   with theirs.
 //! - Positions are taken in parts of `PART`, aligned at absolute position 0. In a part: the greatest score m, weights
 //!   e^(score − m), their sum (16 accumulators, by position modulo 16, then the tree of `Lanes::sum`), and the weighted
 //!   sum of values, position by position. What a query must not see is left out, not multiplied by zero: a cell that
 //!   nobody has written, or a NaN in it, has no influence.
-//! - Parts are folded into the result in ascending order, both sides scaled to the greater m. The end is a division by
-//!   the sum.
+//! - Parts are folded into the result in ascending order, both sides scaled to the greater m. A head's sink comes last,
+//!   likewise. The end is a division by the sum.
 //!
 //! What is free: how many queries share a pass over keys and values, and whether parts run one after the other or at once.
 
@@ -42,7 +44,7 @@ pub struct Span<'a> {
 
 /// Sizes and constants of a layer's attention.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
+pub struct Shape<'a> {
     /// Query heads; a multiple of `kv_heads`. Consecutive ones share a head of keys and values.
     pub heads: usize,
     /// Heads of keys and values.
@@ -55,9 +57,13 @@ pub struct Shape {
     pub window: Option<usize>,
     /// tanh soft cap on scores
     pub softcap: Option<f32>,
+    /// A score for each query head that every query of the head has beside those of the keys, and that has no value:
+    /// e^sink is added to the sum of weights (Xiao et al., "Efficient Streaming Language Models with Attention Sinks"
+    /// (2023), section 3.2, where it is called a zero sink; here it is learned).
+    pub sinks: Option<&'a [f32]>,
 }
 
-impl Shape {
+impl Shape<'_> {
     /// Query heads that share a head of keys and values.
     fn group(&self) -> usize {
         self.heads / self.kv_heads
@@ -82,7 +88,7 @@ impl Shape {
 )]
 pub fn attend(
     pool: &Pool,
-    shape: &Shape,
+    shape: &Shape<'_>,
     spans: &[Span<'_>],
     q: &[f32],
     k: &[f32],
@@ -105,10 +111,11 @@ pub fn attend(
     match kv.cells() {
         Cells::F32(planes) => batch.attend(planes, out),
         Cells::F16(planes) => batch.attend(planes, out),
+        Cells::I8(planes) => batch.attend(planes, out),
     }
 }
 
-fn check_shape(shape: &Shape, kv: &LayerKv) {
+fn check_shape(shape: &Shape<'_>, kv: &LayerKv) {
     let Shape { heads, kv_heads, head_dim, .. } = *shape;
     assert!(
         (kv.kv_heads(), kv.head_dim()) == (kv_heads, head_dim),
@@ -118,6 +125,8 @@ fn check_shape(shape: &Shape, kv: &LayerKv) {
     );
     assert!(heads > 0 && heads.is_multiple_of(kv_heads), "{heads} query heads do not share {kv_heads} KV heads evenly");
     assert!(shape.window != Some(0), "a window of 0 positions sees nothing");
+    let sinks = shape.sinks.map_or(heads, <[f32]>::len);
+    assert!(sinks == heads, "{sinks} sinks for {heads} query heads");
 }
 
 fn check_spans(spans: &[Span<'_>], rows: usize, blocks: usize) {

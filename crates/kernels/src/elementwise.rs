@@ -5,7 +5,7 @@
 use crate::{
     Pool,
     disjoint::Disjoint,
-    math::{Kernel, Lanes, dispatch, for_each_vector, gelu_tanh, silu, softcap as softcap_lanes},
+    math::{Kernel, Lanes, dispatch, for_each_vector, gelu_tanh, silu, silu_with_gain, softcap as softcap_lanes},
 };
 
 /// Elements of one task of a sum: below this, memory is faster than another thread.
@@ -14,15 +14,23 @@ const TASK: usize = 32_768;
 const EXPONENTIAL_TASK: usize = 8_192;
 
 /// The activation function of a gated feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Activation {
     /// x · sigmoid(x).
     Silu,
     /// x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³))); Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016), section 2.
     GeluTanh,
+    /// x · sigmoid(alpha · x) of x up to `limit`; what it is multiplied with is kept within ±`limit` and then has 1 added
+    /// to it (OpenAI, "gpt-oss-120b & gpt-oss-20b Model Card" (2025), section 2.2).
+    Clamped {
+        /// The sigmoid's gain.
+        alpha: f32,
+        /// Above zero.
+        limit: f32,
+    },
 }
 
-/// gate = activation(gate) · up.
+/// gate = activation(gate) · up, or what else [`Activation`] says.
 ///
 /// # Panics
 /// When the two differ in length.
@@ -33,6 +41,7 @@ pub fn gated(pool: &Pool, activation: Activation, gate: &mut [f32], up: &[f32]) 
         match activation {
             Activation::Silu => dispatch(pool, Gated::<true> { gate, up }),
             Activation::GeluTanh => dispatch(pool, Gated::<false> { gate, up }),
+            Activation::Clamped { alpha, limit } => dispatch(pool, Clamped { gate, up, alpha, limit }),
         }
     });
 }
@@ -71,7 +80,7 @@ pub fn softcap(pool: &Pool, x: &mut [f32], cap: f32) {
 }
 
 /// Calls `work(start, elements)` for consecutive pieces of `chunk` elements.
-fn in_chunks(pool: &Pool, chunk: usize, x: &mut [f32], work: &(dyn Fn(usize, &mut [f32]) + Sync)) {
+pub(crate) fn in_chunks(pool: &Pool, chunk: usize, x: &mut [f32], work: &(dyn Fn(usize, &mut [f32]) + Sync)) {
     let len = x.len();
     let parts = Disjoint::new(x);
     pool.run(len.div_ceil(chunk), &|task| {
@@ -92,6 +101,24 @@ impl<const SILU: bool> Kernel for Gated<'_, SILU> {
         for_each_vector!(l, self.gate, |x| if SILU { silu(l, x) } else { gelu_tanh(l, x) });
         for (gate, up) in self.gate.iter_mut().zip(self.up) {
             *gate *= up;
+        }
+    }
+}
+
+struct Clamped<'a> {
+    gate: &'a mut [f32],
+    up: &'a [f32],
+    alpha: f32,
+    limit: f32,
+}
+
+impl Kernel for Clamped<'_> {
+    #[inline(always)]
+    fn run<L: Lanes>(self, l: L) {
+        let limit = l.splat(self.limit);
+        for_each_vector!(l, self.gate, |x| silu_with_gain(l, l.min(limit, x), self.alpha));
+        for (gate, up) in self.gate.iter_mut().zip(self.up) {
+            *gate *= up.clamp(-self.limit, self.limit) + 1.0;
         }
     }
 }

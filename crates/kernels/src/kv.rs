@@ -28,6 +28,10 @@ pub enum KvType {
     F32,
     /// IEEE 754 binary16, rounded to the nearest, ties to even; what is too large becomes ±65504, NaN stays NaN.
     F16,
+    /// 8 bits, with a scale for each position of a head: `code = round_ties_even(x * (127 / peak))`, `scale = peak / 127`,
+    /// where `peak` is the largest magnitude of the head's dimensions. Where the peak is below 2⁻¹⁰⁰ all is zero; where
+    /// it is not finite the scale is NaN.
+    I8,
 }
 
 /// The keys and values of one layer: K as `[block][kv head][dim][position]`, V as `[block][kv head][position][dim]`.
@@ -50,10 +54,10 @@ impl LayerKv {
     /// When a number is zero.
     pub fn new(kind: KvType, blocks: usize, kv_heads: usize, head_dim: usize) -> Self {
         assert!(kv_heads > 0 && head_dim > 0, "a KV cache of {kv_heads} heads of {head_dim} dimensions");
-        let (keys, values) = block_cells(kv_heads, head_dim);
         let cells = match kind {
-            KvType::F32 => Cells::F32(Planes { keys: Plane::new(blocks, keys), values: Plane::new(blocks, values) }),
-            KvType::F16 => Cells::F16(Planes { keys: Plane::new(blocks, keys), values: Plane::new(blocks, values) }),
+            KvType::F32 => Cells::F32(Planes::new(blocks, kv_heads, head_dim)),
+            KvType::F16 => Cells::F16(Planes::new(blocks, kv_heads, head_dim)),
+            KvType::I8 => Cells::I8(Planes::new(blocks, kv_heads, head_dim)),
         };
         Self { kv_heads, head_dim, cells, last_write: vec![0; blocks], write: 0, written: Vec::new() }
     }
@@ -61,11 +65,12 @@ impl LayerKv {
     /// Bytes of one block of one layer.
     pub fn block_bytes(kind: KvType, kv_heads: usize, head_dim: usize) -> usize {
         let (keys, values) = block_cells(kv_heads, head_dim);
-        let cell = match kind {
-            KvType::F32 => size_of::<f32>(),
-            KvType::F16 => size_of::<u16>(),
+        let (cell, scales) = match kind {
+            KvType::F32 => (size_of::<f32>(), 0),
+            KvType::F16 => (size_of::<u16>(), 0),
+            KvType::I8 => (size_of::<i8>(), 2 * kv_heads * BLOCK_LEN),
         };
-        (keys + values) * cell
+        (keys + values) * cell + scales * size_of::<f32>()
     }
 
     /// Blocks that the cache has; ids are below.
@@ -95,6 +100,7 @@ impl LayerKv {
         match &mut self.cells {
             Cells::F32(planes) => planes.store(pool, &new),
             Cells::F16(planes) => planes.store(pool, &new),
+            Cells::I8(planes) => planes.store(pool, &new),
         }
     }
 
@@ -131,11 +137,16 @@ fn block_cells(kv_heads: usize, head_dim: usize) -> (usize, usize) {
 pub(crate) enum Cells {
     F32(Planes<f32>),
     F16(Planes<u16>),
+    I8(Planes<i8>),
 }
 
 pub(crate) struct Planes<C> {
     pub(crate) keys: Plane<C>,
     pub(crate) values: Plane<C>,
+    /// Of keys, `[block][kv head][position]`; blocks are empty for cells without scales.
+    pub(crate) key_scales: Plane<f32>,
+    /// The same of values.
+    pub(crate) value_scales: Plane<f32>,
 }
 
 /// Cells of all blocks, from a cache line's start.
@@ -170,21 +181,36 @@ impl<C: Cell> Plane<C> {
 }
 
 impl<C: Cell> Planes<C> {
+    fn new(blocks: usize, kv_heads: usize, head_dim: usize) -> Self {
+        let (keys, values) = block_cells(kv_heads, head_dim);
+        let scales = if C::SCALED { kv_heads * BLOCK_LEN } else { 0 };
+        Self {
+            keys: Plane::new(blocks, keys),
+            values: Plane::new(blocks, values),
+            key_scales: Plane::new(blocks, scales),
+            value_scales: Plane::new(blocks, scales),
+        }
+    }
+
     fn store(&mut self, pool: &Pool, new: &New<'_>) {
-        let (key_block, value_block) = (self.keys.block, self.values.block);
-        let keys = Disjoint::new(self.keys.all_mut());
-        let values = Disjoint::new(self.values.all_mut());
+        let blocks = [self.keys.block, self.values.block, self.key_scales.block, self.value_scales.block];
+        let (keys, values) = (Disjoint::new(self.keys.all_mut()), Disjoint::new(self.values.all_mut()));
+        let key_scales = Disjoint::new(self.key_scales.all_mut());
+        let value_scales = Disjoint::new(self.value_scales.all_mut());
         let positions: usize = new.written.iter().map(|written| written.count).sum();
         let tasks = if positions <= STORED_ALONE { 1 } else { new.written.len().min(4 * pool.threads()) };
         pool.run(tasks, &|task| {
             let range = task * new.written.len() / tasks..(task + 1) * new.written.len() / tasks;
             for written in &new.written[range] {
-                let block = written.block;
+                let [keys_at, values_at, key_scales_at, value_scales_at] =
+                    blocks.map(|block| written.block * block..(written.block + 1) * block);
                 // SAFETY: `LayerKv::plan` lists each block once, and each entry of the list is in one task's range.
-                let keys = unsafe { keys.slice(block * key_block..(block + 1) * key_block) };
+                let (keys, values) = unsafe { (keys.slice(keys_at), values.slice(values_at)) };
                 // SAFETY: as above.
-                let values = unsafe { values.slice(block * value_block..(block + 1) * value_block) };
-                dispatch(pool, Store { new, written, keys, values });
+                let key_scales = unsafe { key_scales.slice(key_scales_at) };
+                // SAFETY: as above.
+                let value_scales = unsafe { value_scales.slice(value_scales_at) };
+                dispatch(pool, Store { new, written, keys, values, key_scales, value_scales });
             }
         });
     }
@@ -215,12 +241,14 @@ struct Store<'a, C> {
     written: &'a Written,
     keys: &'a mut [C],
     values: &'a mut [C],
+    key_scales: &'a mut [f32],
+    value_scales: &'a mut [f32],
 }
 
 impl<C: Cell> Kernel for Store<'_, C> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let Self { new, written, keys, values } = self;
+        let Self { new, written, keys, values, key_scales, value_scales } = self;
         let head_dim = new.head_dim;
         let padded_dim = head_dim.next_multiple_of(VECTOR);
         let width = new.kv_heads * head_dim;
@@ -231,17 +259,23 @@ impl<C: Cell> Kernel for Store<'_, C> {
             let heads = new.k[row.clone()].chunks_exact(head_dim).zip(new.v[row].chunks_exact(head_dim));
             let cells =
                 keys.chunks_exact_mut(head_dim * BLOCK_LEN).zip(values.chunks_exact_mut(padded_dim * BLOCK_LEN));
-            for ((key, value), (keys, values)) in heads.zip(cells) {
+            for (head, ((key, value), (keys, values))) in heads.zip(cells).enumerate() {
+                let (mut key_factor, mut value_factor) = (1.0, 1.0);
+                if C::SCALED {
+                    let at = head * BLOCK_LEN + position;
+                    (key_scales[at], key_factor) = scale_and_inverse(key);
+                    (value_scales[at], value_factor) = scale_and_inverse(value);
+                }
                 let (keys, _) = keys.as_chunks_mut::<BLOCK_LEN>();
                 for (key, keys) in key.chunks(VECTOR).zip(keys.chunks_mut(VECTOR)) {
-                    C::store(l, load_padded(l, key), &mut converted);
+                    C::store(l, load_padded(l, key), key_factor, &mut converted);
                     for (cells, &cell) in keys.iter_mut().zip(&converted) {
                         cells[position] = cell;
                     }
                 }
                 let (values, _) = values[position * padded_dim..][..padded_dim].as_chunks_mut::<VECTOR>();
                 for (value, cells) in value.chunks(VECTOR).zip(values) {
-                    C::store(l, load_padded(l, value), cells);
+                    C::store(l, load_padded(l, value), value_factor, cells);
                 }
             }
         }
@@ -261,21 +295,38 @@ fn load_padded<L: Lanes>(l: L, from: &[f32]) -> L::V {
     }
 }
 
+/// The scale of a head's dimensions at one position as 8-bit codes, and what they are multiplied with to become codes.
+#[inline(always)]
+fn scale_and_inverse(dimensions: &[f32]) -> (f32, f32) {
+    const TINY: f32 = f32::from_bits((127 - 100) << 23); // 2^-100
+    // As integers, because bit patterns of magnitudes are ordered as the magnitudes are, with NaN above infinity.
+    let peak = dimensions.iter().fold(0, |peak, x| peak.max(x.to_bits() & 0x7fff_ffff));
+    match f32::from_bits(peak) {
+        peak if peak < TINY => (0.0, 0.0),
+        peak if !peak.is_finite() => (f32::NAN, 0.0),
+        peak => (peak / 127.0, 127.0 / peak),
+    }
+}
+
 /// A number as the cache stores it.
 pub(crate) trait Cell: Copy + Send + Sync + 'static {
     const ZERO: Self;
+    /// Whether what is stored is to be multiplied with the scale of its head and position.
+    const SCALED: bool;
     fn load<L: Lanes>(l: L, from: &[Self; VECTOR]) -> L::V;
-    fn store<L: Lanes>(l: L, v: L::V, to: &mut [Self; VECTOR]);
+    /// Stores `v`, times `factor` where numbers are scaled.
+    fn store<L: Lanes>(l: L, v: L::V, factor: f32, to: &mut [Self; VECTOR]);
 }
 
 impl Cell for f32 {
     const ZERO: Self = 0.0;
+    const SCALED: bool = false;
     #[inline(always)]
     fn load<L: Lanes>(l: L, from: &[Self; VECTOR]) -> L::V {
         l.load(from)
     }
     #[inline(always)]
-    fn store<L: Lanes>(l: L, v: L::V, to: &mut [Self; VECTOR]) {
+    fn store<L: Lanes>(l: L, v: L::V, _factor: f32, to: &mut [Self; VECTOR]) {
         l.store(v, to);
     }
 }
@@ -283,14 +334,31 @@ impl Cell for f32 {
 /// binary16.
 impl Cell for u16 {
     const ZERO: Self = 0;
+    const SCALED: bool = false;
     #[inline(always)]
     fn load<L: Lanes>(l: L, from: &[Self; VECTOR]) -> L::V {
         l.load_f16(from)
     }
     #[inline(always)]
-    fn store<L: Lanes>(l: L, v: L::V, to: &mut [Self; VECTOR]) {
+    fn store<L: Lanes>(l: L, v: L::V, _factor: f32, to: &mut [Self; VECTOR]) {
         // With the number as second operand, a NaN comes out of both.
         l.store_f16(l.max(l.splat(-F16_MAX), l.min(l.splat(F16_MAX), v)), to);
+    }
+}
+
+/// A code.
+impl Cell for i8 {
+    const ZERO: Self = 0;
+    const SCALED: bool = true;
+    #[inline(always)]
+    fn load<L: Lanes>(l: L, from: &[Self; VECTOR]) -> L::V {
+        l.load_i8(from)
+    }
+    #[inline(always)]
+    fn store<L: Lanes>(l: L, v: L::V, factor: f32, to: &mut [Self; VECTOR]) {
+        let mut codes = [0.0; VECTOR];
+        l.store(l.mul(v, l.splat(factor)), &mut codes);
+        *to = codes.map(|code: f32| code.round_ties_even() as i8);
     }
 }
 

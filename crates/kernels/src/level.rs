@@ -1,4 +1,9 @@
-//! Instruction-set levels and which of them this CPU has.
+//! Instruction-set levels, and which of them this CPU has.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+
+use std::fmt;
 
 /// An instruction-set level. Levels are ordered: a CPU that has one has all lower ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,13 +16,17 @@ pub enum Level {
     Avx512,
     /// AVX-512 VNNI, on top of [`Level::Avx512`].
     Avx512Vnni,
+    /// AMX for 8-bit integers, on top of [`Level::Avx512Vnni`].
+    Amx,
 }
 
 impl Level {
     /// All levels, lowest first.
-    const ALL: [Self; 4] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Vnni];
+    pub const ALL: [Self; 5] = [Self::Scalar, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Amx];
 
-    /// The best level that this CPU has.
+    /// The best level that this CPU has, and that the operating system lets this process use.
+    ///
+    /// What the CPU says of itself; [`Selection`](crate::Selection) also checks that it computes right.
     pub fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
@@ -28,7 +37,10 @@ impl Level {
             if !(has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl")) {
                 return Self::Avx2;
             }
-            if has!("avx512vnni") { Self::Avx512Vnni } else { Self::Avx512 }
+            if !has!("avx512vnni") {
+                return Self::Avx512;
+            }
+            if amx::may_be_used() { Self::Amx } else { Self::Avx512Vnni }
         }
         #[cfg(not(target_arch = "x86_64"))]
         Self::Scalar
@@ -41,6 +53,18 @@ impl Level {
     }
 }
 
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Scalar => "scalar",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Avx512Vnni => "avx512-vnni",
+            Self::Amx => "amx",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +74,6 @@ mod tests {
         let available = Level::available();
         assert_eq!(available.first(), Some(&Level::Scalar));
         assert_eq!(available.last(), Some(&Level::detect()));
-        assert!(available.is_sorted());
+        assert!(available.is_sorted() && Level::ALL.is_sorted());
     }
 }

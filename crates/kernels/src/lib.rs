@@ -18,6 +18,8 @@ pub mod kv;
 pub mod matrix;
 pub mod norm;
 pub mod rope;
+pub mod rows;
+pub mod softmax;
 
 mod buffer;
 mod disjoint;
@@ -25,6 +27,8 @@ mod half;
 mod level;
 mod math;
 mod pool;
+mod self_check;
 
 pub use level::Level;
 pub use pool::Pool;
+pub use self_check::{LevelError, Operation, Selection};

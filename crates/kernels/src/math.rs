@@ -78,6 +78,13 @@ pub(crate) fn silu<L: Lanes>(l: L, x: L::V) -> L::V {
     l.div(x, l.add(l.splat(1.0), e))
 }
 
+/// x / (1 + e^(−αx)): SiLU with a gain.
+#[inline(always)]
+pub(crate) fn silu_with_gain<L: Lanes>(l: L, x: L::V, alpha: f32) -> L::V {
+    let e = exp(l, l.mul(x, l.splat(-alpha)));
+    l.div(x, l.add(l.splat(1.0), e))
+}
+
 /// The tanh form of GELU, x/2 · (1 + tanh u) with u = √(2/π)·(x + 0.044715·x³), as the equal x / (1 + e^−2u): one
 /// exponential less work, and no cancellation for negative x.
 #[inline(always)]

@@ -6,8 +6,9 @@
 //! result for one row of activations depends on nothing but that row and the weights.
 //!
 //! *Quantised weights* are `scale[group] * code + min[group]`, with one scale, and perhaps one min, for 16 or 32
-//! columns of a row. Activations are rounded to 16 bits per block of 32 columns (see [`Activations`]). The product of a
-//! row of weights and a row of activations starts at `sum = 0` and goes over the groups in ascending order:
+//! columns of a row; how they are stored makes no difference. Activations are rounded to 16 bits per block of 32 columns
+//! (see [`Activations`]). The product of a row of weights and a row of activations starts at `sum = 0` and goes over the
+//! groups in ascending order:
 //!
 //! 1. `dot`: the integer dot product of the codes of the weights and of the activations. It is exact: 32 · 128 · 32767
 //!    is less than 2²⁷.
@@ -20,6 +21,8 @@
 //! added up across its lanes and its width does not matter.
 
 mod activations;
+#[cfg(target_arch = "x86_64")]
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -61,13 +64,77 @@ pub enum Format {
     Quantised {
         /// How many columns share a scale: 16 or 32.
         group: usize,
-        /// 4: codes are in 0..=15; 8: any `i8`.
-        code_bits: u32,
+        /// What codes there are.
+        codes: Codes,
         /// Whether there are mins; otherwise they count as zero.
         has_min: bool,
-        /// Whether scales and mins are kept as binary16, because each one is representable in it.
-        f16_scales: bool,
+        /// How scales and mins are kept.
+        scales: Scales,
     },
+}
+
+/// The codes of a quantised format, and so the bits that each one takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codes {
+    /// 4 bits: 0 to 15.
+    U4,
+    /// 4 bits: -8 to 7.
+    I4,
+    /// 5 bits: 0 to 31.
+    U5,
+    /// 5 bits: -16 to 15.
+    I5,
+    /// 6 bits: -32 to 31.
+    I6,
+    /// 8 bits: any `i8`.
+    I8,
+    /// 4 bits that choose one of these.
+    Levels(&'static [i8; 16]),
+}
+
+/// How the scales and mins of a quantised format are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scales {
+    /// As f32.
+    F32,
+    /// As binary16, because each one is representable in it.
+    F16,
+    /// As an 8-bit factor each, of one binary16 for all scales and one for all mins of 256 columns. The product is exact
+    /// in f32, and is the scale.
+    Products,
+}
+
+impl Format {
+    /// The quantised formats that products are made for: those that model files have.
+    pub(crate) const QUANTISED: &[Self] = &[
+        Self::quantised(32, Codes::U4, true, Scales::F16),
+        Self::quantised(32, Codes::I4, false, Scales::F16),
+        Self::quantised(32, Codes::U4, true, Scales::Products),
+        Self::quantised(16, Codes::U4, true, Scales::Products),
+        Self::quantised(16, Codes::I4, false, Scales::Products),
+        Self::quantised(32, Codes::U5, true, Scales::F16),
+        Self::quantised(32, Codes::U5, true, Scales::Products),
+        Self::quantised(32, Codes::I5, false, Scales::F16),
+        Self::quantised(16, Codes::I6, false, Scales::Products),
+        Self::quantised(32, Codes::I8, false, Scales::F16),
+        Self::quantised(32, Codes::Levels(&[0; 16]), false, Scales::F16),
+        Self::quantised(32, Codes::Levels(&[0; 16]), false, Scales::F32),
+        Self::quantised(32, Codes::Levels(&[0; 16]), false, Scales::Products),
+    ];
+
+    const fn quantised(group: usize, codes: Codes, has_min: bool, scales: Scales) -> Self {
+        Self::Quantised { group, codes, has_min, scales }
+    }
+
+    /// Whether it is a float format, or one of those that model files have, with whatever levels.
+    pub fn is_known(self) -> bool {
+        let Self::Quantised { group, codes, has_min, scales } = self else { return true };
+        let any_levels = match codes {
+            Codes::Levels(_) => Codes::Levels(&[0; 16]),
+            codes => codes,
+        };
+        Self::QUANTISED.contains(&Self::quantised(group, any_levels, has_min, scales))
+    }
 }
 
 impl Matrix {
@@ -75,9 +142,8 @@ impl Matrix {
     /// the pool, and calls `sink` once with the row's numbers in the kind that `format` wants.
     ///
     /// # Panics
-    /// When `format` has another group or code size than those named there; when `fill` calls `sink` not exactly once,
-    /// with another kind of row than the format's, with other lengths than the columns ask for, or with a 4-bit code
-    /// that is not in 0..=15.
+    /// When `format` is not [known](Format::is_known); when `fill` calls `sink` not exactly once, with another kind of row
+    /// than the format's, with other lengths than the columns ask for, or with a code that the format does not have.
     pub fn pack(pool: &Pool, format: Format, rows: usize, columns: usize, fill: &Fill<'_>) -> Self {
         let layout = Layout::new(format, rows, columns);
         Self { bytes: pack::pack(pool, &layout, fill), layout }
@@ -106,7 +172,7 @@ impl Matrix {
     /// What [`Matrix::bytes`] of a matrix of this kind would be.
     ///
     /// # Panics
-    /// When `format` has another group or code size than those named there.
+    /// When `format` is not [known](Format::is_known).
     pub fn packed_bytes(format: Format, rows: usize, columns: usize) -> usize {
         Layout::new(format, rows, columns).bytes()
     }

@@ -54,6 +54,7 @@ fn load(path: &str, threads: usize, speculation: bool) -> Arc<dyn Backend> {
         threads,
         context_length: Some(2048),
         kv_bytes: None,
+        kv_type: local::KvType::F16,
         max_sequences: 8,
         max_queue: 8,
         inter_token_latency: Duration::from_millis(50),
@@ -61,7 +62,7 @@ fn load(path: &str, threads: usize, speculation: bool) -> Arc<dyn Backend> {
         available_bytes: 4 << 30,
     };
     match local::load(Path::new(path), &options, &|_, _| ()) {
-        Ok((backend, _)) => backend,
+        Ok(loaded) => loaded.backend,
         Err(error) => panic!("loading {path}: {error}"),
     }
 }
@@ -82,8 +83,8 @@ async fn measure(backend: &Arc<dyn Backend>, text: &str, streams: usize) -> (f64
 
 /// Tokens and text of one answer.
 async fn answer(backend: &Arc<dyn Backend>, text: &str) -> (u64, String) {
-    let message = Message { role: Role::User, content: text.to_owned(), name: None };
-    let mut request = Request::new(Input::Chat(ChatInput { messages: vec![message] }));
+    let messages = vec![Message::new(Role::User, text)];
+    let mut request = Request::new(Input::Chat(ChatInput { messages, ..ChatInput::default() }));
     request.sampling.temperature = Some(0.0);
     request.max_tokens = Some(TOKENS);
     request.ignore_eos = true;
@@ -95,7 +96,7 @@ async fn answer(backend: &Arc<dyn Backend>, text: &str) -> (u64, String) {
             Event::Text { text, .. } => answer.push_str(&text),
             Event::Done(usage) => return (usage.completion_tokens, answer),
             Event::Failed { error, .. } => panic!("{error}"),
-            Event::Started { .. } | Event::Finished { .. } => {}
+            _ => {}
         }
     }
     panic!("the answer broke off");

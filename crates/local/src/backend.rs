@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chat::Template;
+use chat::Chat;
 use engine::{Engine, SequenceRequest, SubmitError};
 use futures::{FutureExt, future::BoxFuture};
 use inference::{Backend, Capabilities, Error, EventStream, Load, Prepared, Request, Sampling, TokenizeOptions};
@@ -13,7 +13,8 @@ use tokio::sync::Semaphore;
 use crate::{
     answer::{self, Counts},
     choice::{Choice, Rules},
-    prompt,
+    prompt::{self, Prompt},
+    reading::{self, Reading},
 };
 
 /// When a full queue is likely to have a place again.
@@ -28,7 +29,9 @@ pub(crate) struct LocalBackend {
 /// What requests need of the model after they were admitted.
 struct Shared {
     tokenizer: Arc<Tokenizer>,
-    template: Option<Template>,
+    template: Option<Chat>,
+    /// Special tokens with their names.
+    special: Vec<(u32, String)>,
     engine: Engine,
     defaults: GenerationDefaults,
     context_length: usize,
@@ -41,7 +44,7 @@ struct Shared {
 impl LocalBackend {
     pub fn new(
         tokenizer: Arc<Tokenizer>,
-        template: Option<Template>,
+        template: Option<Chat>,
         engine: Engine,
         defaults: GenerationDefaults,
         context_length: usize,
@@ -54,7 +57,8 @@ impl LocalBackend {
             chat: template.is_some(),
         };
         let preparing = Semaphore::new(threads.max(1));
-        let shared = Shared { tokenizer, template, engine, defaults, context_length, most_choices, preparing };
+        let special = reading::special_tokens(&tokenizer);
+        let shared = Shared { tokenizer, template, special, engine, defaults, context_length, most_choices, preparing };
         Self { shared: Arc::new(shared), capabilities }
     }
 
@@ -127,6 +131,9 @@ struct PreparedRequest {
     shared: Arc<Shared>,
     request: Request,
     prompt: Vec<u32>,
+    /// Of a conversation: how its answer is read.
+    reading: Option<Arc<Reading>>,
+    merged_system: bool,
     max_tokens: usize,
 }
 
@@ -149,7 +156,8 @@ impl PreparedRequest {
             ));
         }
         let input = std::mem::replace(&mut request.input, inference::Input::Tokens(Vec::new()));
-        let prompt = prompt::tokens(input, &shared.tokenizer, shared.template.as_ref(), shared.context_length)?;
+        let Prompt { tokens: prompt, chat } =
+            prompt::prompt(input, &shared.tokenizer, shared.template.as_ref(), shared.context_length)?;
         let limit = shared.context_length as u64;
         // Without a bound of the caller's one token must fit; with one, all of them must: nothing is cut silently.
         let output = request.max_tokens.map_or(1, u64::from);
@@ -158,7 +166,9 @@ impl PreparedRequest {
             return Err(Error::ContextLengthExceeded { limit, requested, prompt: prompt.len() as u64, output });
         }
         let max_tokens = request.max_tokens.map_or(shared.context_length - prompt.len(), |most| most as usize);
-        Ok(Self { shared, request, prompt, max_tokens })
+        let merged_system = chat.as_ref().is_some_and(|chat| chat.merged_system);
+        let reading = chat.map(|chat| Reading::new(chat, &shared.special)).transpose()?.map(Arc::new);
+        Ok(Self { shared, request, prompt, reading, merged_system, max_tokens })
     }
 
     fn end_tokens(&self) -> Vec<u32> {
@@ -175,6 +185,10 @@ impl Prepared for PreparedRequest {
         self.max_tokens as u64
     }
 
+    fn merged_system(&self) -> bool {
+        self.merged_system
+    }
+
     fn run(self: Box<Self>) -> Result<EventStream, Error> {
         let prompt_logprobs = self.request.echo && self.request.logprobs.is_some();
         let echo = if self.request.echo && !prompt_logprobs {
@@ -188,6 +202,7 @@ impl Prepared for PreparedRequest {
             end_tokens: self.end_tokens(),
             logprobs: self.request.logprobs.is_some(),
             echo,
+            reading: self.reading.clone(),
         };
         let sampling = resolve(&self.request.sampling, &self.shared.defaults)?;
         let counts = Arc::new(Counts::new(self.prompt.len() as u64));
@@ -214,7 +229,7 @@ impl Prepared for PreparedRequest {
                 SubmitError::QueueFull => {
                     Error::Overloaded { what: "the queue of this model", retry_after: RETRY_AFTER }
                 }
-                // Token ids were checked in `prompt::tokens`, so this is a fault of ours.
+                // Token ids were checked in `prompt::prompt`, so this is a fault of ours.
                 SubmitError::InvalidPrompt => Error::Internal,
                 SubmitError::TooLong => Error::ContextLengthExceeded {
                     limit: self.shared.context_length as u64,

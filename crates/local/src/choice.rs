@@ -1,4 +1,4 @@
-//! One choice of an answer: tokens from the engine become text, up to a stop.
+//! One choice of an answer: tokens from the engine become text, up to a stop, and the text what it means.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -6,7 +6,10 @@ use engine::{Finish, Output, Token, Tokens};
 use inference::{Error, Event, FinishReason, TokenLogprob};
 use text::{Detokenizer, StopStrings, Tokenizer};
 
-use crate::answer::Counts;
+use crate::{
+    answer::Counts,
+    reading::{Reader, Reading},
+};
 
 /// What the text stage must know of the request.
 #[derive(Debug, Clone)]
@@ -21,6 +24,8 @@ pub(crate) struct Rules {
     pub logprobs: bool,
     /// Text to send before what is generated: the prompt, when it is echoed as a whole.
     pub echo: Option<String>,
+    /// How the answer to a conversation is read; other answers are nothing but text.
+    pub reading: Option<Arc<Reading>>,
 }
 
 /// One running choice.
@@ -32,6 +37,7 @@ pub(crate) struct Choice {
     prompt_text: Detokenizer,
     answer_text: Detokenizer,
     stops: StopStrings,
+    reader: Option<Reader>,
     rules: Rules,
     generated: usize,
     /// The first choice has said when the request's turn came.
@@ -63,7 +69,9 @@ impl Choice {
             index,
             tokens: Some(tokens),
             prompt_text: Detokenizer::new(Arc::clone(&tokenizer), true),
-            answer_text: Detokenizer::new(Arc::clone(&tokenizer), false),
+            // Of the special tokens the hidden ones are left out before.
+            answer_text: Detokenizer::new(Arc::clone(&tokenizer), true),
+            reader: rules.reading.as_ref().map(|reading| reading.reader(index)),
             stops: StopStrings::new(rules.stop.clone()),
             tokenizer,
             rules,
@@ -108,7 +116,7 @@ impl Choice {
     fn prompt_token(&mut self, token: &Token) {
         let text = self.prompt_text.push(token.id);
         let logprobs = vec![self.logprob(token)];
-        self.text(text, 0, logprobs);
+        self.ready.push_back(Event::Text { choice: self.index, text, tokens: 0, logprobs });
     }
 
     fn token(&mut self, token: &Token) {
@@ -119,7 +127,7 @@ impl Choice {
             self.text(String::new(), 1, Vec::new()); // counted, not shown; the engine says Finished next
             return;
         }
-        let text = self.answer_text.push(token.id);
+        let text = if self.hides(token.id) { String::new() } else { self.answer_text.push(token.id) };
         let logprobs = if self.rules.logprobs { vec![self.logprob(token)] } else { Vec::new() };
         if !ends || self.rules.stop.is_empty() {
             self.text(text, 1, logprobs);
@@ -150,14 +158,31 @@ impl Choice {
         Ok(())
     }
 
+    /// Whether a token is special and no mark of the model's notation.
+    fn hides(&self, token: u32) -> bool {
+        let shown = self.rules.reading.as_ref().is_some_and(|reading| reading.shows(token));
+        !shown && self.tokenizer.is_special(token)
+    }
+
     /// A token whose text is held back is reported at once all the same: whoever leaves next has got it.
     fn text(&mut self, text: String, tokens: u64, logprobs: Vec<TokenLogprob>) {
-        self.ready.push_back(Event::Text { choice: self.index, text, tokens, logprobs });
+        match &mut self.reader {
+            None => self.ready.push_back(Event::Text { choice: self.index, text, tokens, logprobs }),
+            Some(reader) => self.ready.extend(reader.push(&text, tokens, logprobs)),
+        }
     }
 
     fn end(&mut self, reason: FinishReason) {
         self.tokens = None;
         let stop = self.stops.matched().map(str::to_owned);
+        let mut reason = reason;
+        if let Some(reader) = &mut self.reader {
+            let (rest, in_calls) = reader.finish();
+            self.ready.extend(rest);
+            if in_calls && reason == FinishReason::Stop && stop.is_none() {
+                reason = FinishReason::ToolCalls;
+            }
+        }
         self.ready.push_back(Event::Finished { choice: self.index, reason, stop });
     }
 

@@ -9,6 +9,8 @@ mod choice;
 mod load;
 mod memory;
 mod prompt;
+mod reading;
 
-pub use load::{LoadError, Options, Summary, load, summarize};
+pub use load::{LoadError, Loaded, Options, Summary, load, summarize};
 pub use memory::{MemoryPlan, TOKENS_PER_KV_BLOCK};
+pub use models::{KvType, Level};

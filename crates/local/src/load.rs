@@ -17,7 +17,7 @@ use crate::{
 /// How a model is run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Instruction set; `None` takes the best that this CPU has.
+    /// Instruction set, which has passed [`models::Level::check`]; `None` takes the best that does.
     pub level: Option<models::Level>,
     /// Threads that compute.
     pub threads: usize,
@@ -25,6 +25,8 @@ pub struct Options {
     pub context_length: Option<u64>,
     /// Bytes of KV cache; `None` takes a part of what the weights leave.
     pub kv_bytes: Option<u64>,
+    /// How keys and values are stored.
+    pub kv_type: models::KvType,
     /// Sequences that run at once.
     pub max_sequences: usize,
     /// Sequences that may wait.
@@ -87,6 +89,18 @@ pub struct Summary {
     pub chat: bool,
 }
 
+/// A model that runs.
+pub struct Loaded {
+    /// Answers requests.
+    pub backend: Arc<dyn Backend>,
+    /// What it takes.
+    pub plan: MemoryPlan,
+    /// Architecture, sizes and defaults.
+    pub description: Description,
+    /// The instruction set that it computes with.
+    pub level: models::Level,
+}
+
 /// Reads a model's description. Costs as much as opening the files.
 pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
@@ -98,13 +112,9 @@ pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
 /// Loads a model and starts its engine. Blocks for as long as reading and repacking the weights takes.
 ///
 /// `progress(done, all)` is called with bytes of tensors, from several threads.
-pub fn load(
-    path: &Path,
-    options: &Options,
-    progress: &(dyn Fn(u64, u64) + Sync),
-) -> Result<(Arc<dyn Backend>, MemoryPlan), LoadError> {
+pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Loaded, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
-    let kv_type = models::KvType::F16;
+    let kv_type = options.kv_type;
     let description = models::describe(&checkpoint, kv_type)?;
     let plan = memory::plan(
         &description,
@@ -114,13 +124,14 @@ pub fn load(
             kv_bytes: options.kv_bytes,
         },
     )?;
+    let level = options.level.unwrap_or_else(best_level);
     // The tokenizer is one thread's work, and so is done beside the weights.
     let (runner, tokenizer) = std::thread::scope(|scope| {
         let tokenizer = scope.spawn(|| tokenizer_of(&checkpoint));
         let runner = models::load(
             &checkpoint,
             &models::Options {
-                level: options.level.unwrap_or_else(models::Level::detect),
+                level,
                 threads: options.threads,
                 context_length: Some(plan.context_length as usize),
                 kv_blocks: plan.kv_blocks as usize,
@@ -154,7 +165,16 @@ pub fn load(
     let most_choices = options.max_sequences + options.max_queue;
     let backend =
         LocalBackend::new(tokenizer, template, engine, defaults, context_length, most_choices, options.threads);
-    Ok((Arc::new(backend), plan))
+    Ok(Loaded { backend: Arc::new(backend), plan, description, level })
+}
+
+/// The best instruction set that computes right. If the CPU has a better one, the operator is told what is wrong with it.
+fn best_level() -> models::Level {
+    let selection = models::Selection::get();
+    for fault in &selection.faults {
+        tracing::warn!(%fault, used = %selection.level, "an instruction set of this CPU is not used");
+    }
+    selection.level
 }
 
 fn tokenizer_of(checkpoint: &Checkpoint) -> Result<Tokenizer, text::Error> {
@@ -164,11 +184,11 @@ fn tokenizer_of(checkpoint: &Checkpoint) -> Result<Tokenizer, text::Error> {
     }
 }
 
-fn template_of(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Option<chat::Template>, LoadError> {
+fn template_of(checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<Option<chat::Chat>, LoadError> {
     let Some(source) = template_source(checkpoint)? else { return Ok(None) };
     let text = |token: Option<u32>| token.and_then(|token| std::str::from_utf8(tokenizer.token_bytes(token)?).ok());
     let special = tokenizer.special_names().to_vec();
-    Ok(Some(chat::Template::new(&source, text(tokenizer.bos()), text(tokenizer.eos()), special)?))
+    Ok(Some(chat::Chat::new(&source, text(tokenizer.bos()), text(tokenizer.eos()), special)?))
 }
 
 /// The model's own template: in a GGUF's metadata, in `chat_template.jinja`, or in `tokenizer_config.json`.

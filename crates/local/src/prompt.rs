@@ -2,20 +2,28 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chat::Template;
-use inference::{ChatInput, Error, Input};
+use chat::Chat;
+use inference::{ChatInput, Error, Input, Role, ToolChoice};
 use text::{Special, Tokenizer};
 
 /// Longest prompt text in bytes for each token of context: what is longer cannot fit and is refused before it is tokenised.
 const MOST_BYTES_PER_TOKEN: usize = 64;
 
+/// What the engine continues.
+pub(crate) struct Prompt {
+    pub tokens: Vec<u32>,
+    /// Of a conversation: what is needed to read the answer.
+    pub chat: Option<chat::Prompt>,
+}
+
 /// Renders and tokenises `input`. Every fault of the caller's is an [`Error::Invalid`].
-pub(crate) fn tokens(
+pub(crate) fn prompt(
     input: Input,
     tokenizer: &Tokenizer,
-    template: Option<&Template>,
+    template: Option<&Chat>,
     context_length: usize,
-) -> Result<Vec<u32>, Error> {
+) -> Result<Prompt, Error> {
+    let mut chat = None;
     let (tokens, parameter) = match input {
         Input::Tokens(tokens) => {
             let vocabulary = tokenizer.vocabulary();
@@ -33,40 +41,84 @@ pub(crate) fn tokens(
         }
         Input::Chat(conversation) => {
             // A template may leave messages out, but then the caller's mistake is to send so many.
-            refuse_overlong(conversation.messages.iter().map(|message| message.content.len()).sum(), context_length)?;
-            let rendered = render(&conversation, template)?;
+            refuse_overlong(size(&conversation), context_length)?;
+            let rendered = render(conversation, template)?;
             refuse_overlong(rendered.text.len(), context_length)?;
-            (encode(tokenizer, &rendered.text, &rendered.literal, "messages")?, "messages")
+            let tokens = encode(tokenizer, &rendered.text, &rendered.literal, "messages")?;
+            chat = Some(rendered);
+            (tokens, "messages")
         }
     };
     if tokens.is_empty() {
         return Err(Error::invalid(parameter, "the prompt is empty: this model needs at least one token to continue"));
     }
-    Ok(tokens)
+    Ok(Prompt { tokens, chat })
 }
 
-fn render(conversation: &ChatInput, template: Option<&Template>) -> Result<chat::Rendered, Error> {
+/// Bytes of text in a conversation.
+fn size(conversation: &ChatInput) -> usize {
+    let messages = conversation.messages.iter().map(|message| {
+        let calls: usize = message.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
+        message.content.len() + message.reasoning.as_ref().map_or(0, String::len) + calls
+    });
+    let tools = conversation.tools.iter().map(|tool| {
+        let texts = [&tool.description, &tool.parameters].into_iter().flatten();
+        tool.name.len() + texts.map(String::len).sum::<usize>()
+    });
+    messages.chain(tools).sum()
+}
+
+fn render(conversation: ChatInput, template: Option<&Chat>) -> Result<chat::Prompt, Error> {
     let template = template.ok_or_else(|| {
         Error::invalid("messages", "this model has no chat template; use the completions endpoint with a plain prompt")
     })?;
-    let messages: Vec<chat::Message<'_>> = conversation
-        .messages
-        .iter()
-        .map(|message| chat::Message {
-            role: message.role.as_str(),
-            content: &message.content,
-            name: message.name.as_deref(),
-        })
-        .collect();
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    template.render(&messages, &chat::Options { add_generation_prompt: true, unix_time }).map_err(|error| match error {
+    template.render(&convert(conversation)?, unix_time).map_err(|error| match error {
         chat::Error::Raised(message) => {
             Error::invalid("messages", format!("the model's chat template refuses these messages: {message}"))
         }
+        chat::Error::Message { index, field, message } => Error::invalid(format!("messages[{index}].{field}"), message),
         other => {
             tracing::warn!(error = %other, "a chat template failed");
             Error::invalid("messages", "the model's chat template cannot render these messages")
         }
+    })
+}
+
+/// A conversation in the words of `chat`.
+fn convert(conversation: ChatInput) -> Result<chat::Conversation, Error> {
+    let message = |message: inference::Message| chat::Message {
+        role: match message.role {
+            Role::System => chat::Role::System,
+            Role::User => chat::Role::User,
+            Role::Assistant => chat::Role::Assistant,
+            Role::Tool => chat::Role::Tool,
+        },
+        content: message.content,
+        name: message.name,
+        reasoning: message.reasoning,
+        calls: message
+            .tool_calls
+            .into_iter()
+            .map(|call| chat::Call { id: call.id, name: call.name, arguments: call.arguments })
+            .collect(),
+        call_id: message.tool_call_id,
+    };
+    let tool = |tool: inference::Tool| {
+        let parameters = tool.parameters.map(|schema| serde_json::from_str(&schema)).transpose();
+        let parameters = parameters.map_err(|_| Error::invalid("tools", "a tool's schema is no JSON"))?;
+        Ok(chat::Tool { name: tool.name, description: tool.description, parameters })
+    };
+    let tools = match conversation.tool_choice {
+        ToolChoice::Auto => conversation.tools,
+        // A model that is not told of tools calls none.
+        ToolChoice::None => Vec::new(),
+    };
+    Ok(chat::Conversation {
+        messages: conversation.messages.into_iter().map(message).collect(),
+        tools: tools.into_iter().map(tool).collect::<Result<_, Error>>()?,
+        thinking: conversation.thinking,
+        effort: conversation.reasoning_effort,
     })
 }
 

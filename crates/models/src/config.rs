@@ -7,7 +7,7 @@ use kernels::{elementwise::Activation, rope::Pairing};
 
 use crate::{
     Error,
-    layers::Rope,
+    layers::{Rope, experts::Routing},
     settings::{Key, Settings},
 };
 
@@ -16,7 +16,7 @@ const MOST_LAYERS: usize = 1024;
 const MOST_HEADS: usize = 1024;
 const MOST_HEAD_DIM: usize = 2048;
 const MOST_HIDDEN: usize = 1 << 17;
-const MOST_FEED_FORWARD: usize = 1 << 20;
+pub(crate) const MOST_FEED_FORWARD: usize = 1 << 20;
 const MOST_CONTEXT: usize = 1 << 30;
 
 const LAYERS: Key = Key::new("block_count", "num_hidden_layers");
@@ -32,7 +32,6 @@ const ACTIVATION: Key = Key::only_hugging_face("hidden_act");
 const ACTIVATION_GEMMA: Key = Key::only_hugging_face("hidden_activation");
 const TIED: Key = Key::only_hugging_face("tie_word_embeddings");
 const CAUSAL: Key = Key::only_gguf("attention.causal");
-const EXPERTS: Key = Key::new("expert_count", "num_local_experts");
 const WINDOW: Key = Key::new("attention.sliding_window", "sliding_window");
 const LAYER_TYPES: Key = Key::only_hugging_face("layer_types");
 
@@ -57,6 +56,8 @@ pub(crate) struct ModelConfig {
     pub(crate) norm_epsilon: f32,
     /// Added to every norm's weight, at load.
     pub(crate) norm_offset: f32,
+    /// The experts of those layers that have them.
+    pub(crate) routing: Option<Routing>,
     /// The gate's activation.
     pub(crate) activation: Activation,
     /// Scores are multiplied by this.
@@ -82,6 +83,8 @@ pub(crate) struct LayerConfig {
     pub(crate) window: Option<usize>,
     /// Index into [`ModelConfig::ropes`].
     pub(crate) rope: usize,
+    /// Whether experts stand for its MLP.
+    pub(crate) experts: bool,
 }
 
 /// What an architecture's `config.json` may leave out, with the reference's defaults.
@@ -93,6 +96,10 @@ pub(crate) struct Defaults {
     pub(crate) rope_base: f64,
     pub(crate) activation: &'static str,
     pub(crate) tied: bool,
+    /// The `quant_method` of a `quantization_config` whose tensors the architecture reads.
+    pub(crate) quant_method: Option<&'static str>,
+    /// Whether the architecture looks after experts itself. For the others, to mention any is an error.
+    pub(crate) experts: bool,
 }
 
 impl Default for Defaults {
@@ -105,6 +112,8 @@ impl Default for Defaults {
             rope_base: 10_000.0,
             activation: "silu",
             tied: false,
+            quant_method: None,
+            experts: false,
         }
     }
 }
@@ -113,7 +122,12 @@ impl ModelConfig {
     /// Reads what all architectures have in common. Every layer has full attention and the first rope; an architecture
     /// changes that afterwards.
     pub(crate) fn read(settings: &Settings<'_>, defaults: &Defaults) -> Result<Self, Error> {
-        refuse_what_is_not_built(settings)?;
+        refuse_what_is_not_built(settings, defaults.quant_method)?;
+        if !defaults.experts
+            && let Some(feature) = Routing::mentioned(settings)?
+        {
+            return Err(Error::Unsupported { feature });
+        }
         let layers = settings.needed_count(LAYERS, MOST_LAYERS)?;
         let hidden = settings.needed_count(HIDDEN, MOST_HIDDEN)?;
         let feed_forward = settings.needed_count(FEED_FORWARD, MOST_FEED_FORWARD)?;
@@ -144,7 +158,7 @@ impl ModelConfig {
         };
         let tied = if settings.is_gguf() { None } else { Some(settings.flag(TIED)?.unwrap_or(defaults.tied)) };
         Ok(Self {
-            layers: vec![LayerConfig { window: None, rope: 0 }; layers],
+            layers: vec![LayerConfig { window: None, rope: 0, experts: false }; layers],
             hidden,
             feed_forward,
             heads,
@@ -153,6 +167,7 @@ impl ModelConfig {
             context_length,
             norm_epsilon: epsilon(settings)?,
             norm_offset: 0.0,
+            routing: None,
             activation: activation(settings, defaults.activation)?,
             attention_scale: (1.0 / (head_dim as f64).sqrt()) as f32,
             attention_softcap: None,
@@ -164,8 +179,19 @@ impl ModelConfig {
         })
     }
 
+    /// Gives the layers that `which` says, by number, experts for their MLP.
+    pub(crate) fn set_experts(&mut self, routing: Routing, which: impl Fn(usize) -> bool) {
+        self.routing = Some(routing);
+        self.layers.iter_mut().enumerate().for_each(|(number, layer)| layer.experts = which(number));
+    }
+
+    /// The experts of a layer, when it has any.
+    pub(crate) fn routing_of(&self, layer: usize) -> Option<Routing> {
+        self.routing.filter(|_| self.layers[layer].experts)
+    }
+
     /// The attention kernel's view of a layer.
-    pub(crate) fn attention_shape(&self, layer: LayerConfig) -> kernels::attention::Shape {
+    pub(crate) fn attention_shape(&self, layer: LayerConfig) -> kernels::attention::Shape<'static> {
         kernels::attention::Shape {
             heads: self.heads,
             kv_heads: self.kv_heads,
@@ -173,6 +199,7 @@ impl ModelConfig {
             scale: self.attention_scale,
             window: layer.window,
             softcap: self.attention_softcap,
+            sinks: None,
         }
     }
 }
@@ -231,16 +258,18 @@ fn activation(settings: &Settings<'_>, default: &str) -> Result<Activation, Erro
     }
 }
 
-/// Features that would change the result silently if they were passed over.
-pub(crate) fn refuse_what_is_not_built(settings: &Settings<'_>) -> Result<(), Error> {
-    if let Some(experts) = settings.count_or_none(EXPERTS, usize::MAX >> 1)? {
-        return Err(Error::Unsupported { feature: format!("{} = {experts}", settings.spelled(EXPERTS)) });
-    }
+/// Features that would change the result silently if they were passed over. `quant_method`: one that is read.
+pub(crate) fn refuse_what_is_not_built(settings: &Settings<'_>, quant_method: Option<&str>) -> Result<(), Error> {
     if settings.flag(CAUSAL)? == Some(false) {
         return Err(Error::Unsupported { feature: format!("{} = false", settings.spelled(CAUSAL)) });
     }
     for name in ["quantization_config", "compression_config"] {
-        if settings.object(name).is_some() {
+        let Some(method) =
+            settings.object(name).map(|object| object.get("quant_method").and_then(|name| name.as_str()))
+        else {
+            continue;
+        };
+        if method.is_none() || method != quant_method {
             return Err(Error::Unsupported { feature: format!("{name} (weights that are quantised in safetensors)") });
         }
     }

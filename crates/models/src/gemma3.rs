@@ -7,34 +7,30 @@
 //! Folders store norm weights less one; a GGUF stores them whole. The reference rounds the embedding's scale to the
 //! type of the weights; here it is f32, as in the reference run in float32.
 
-use kernels::kv::LayerKv;
-
 use crate::{
     Error,
     config::{self, Defaults, LayerConfig, ModelConfig},
     decoder::Layer,
-    layers::{Attention, AttentionOptions, Bias, GatedMlp, Norm, Rope, Step, checked_base},
-    loader::{Loader, Name},
+    gemma2,
+    layers::{AttentionOptions, Rope, SandwichLayer, checked_base},
+    loader::Loader,
     registry::Architecture,
     settings::{Key, Settings},
 };
 
 pub(crate) const ARCHITECTURE: Architecture = Architecture {
     name: "gemma3",
+    ggufs: &["gemma3"],
     classes: &["Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"],
     model_types: &["gemma3_text", "gemma3"],
     configure,
-    layer: Gemma3Layer::load,
+    layer,
 };
 
 const LOCAL_BASE: Key = Key::new("rope.freq_base_swa", "rope_local_base_freq");
 const LOCAL_BASE_NESTED: Key = Key::only_hugging_face("rope_theta");
 const PATTERN: Key = Key::new("attention.sliding_window_pattern", "sliding_window_pattern");
 const PATTERN_HIDDEN: Key = Key::only_hugging_face("_sliding_window_pattern");
-const QUERY_SCALAR: Key = Key::only_hugging_face("query_pre_attn_scalar");
-const ATTENTION_CAP: Key = Key::new("attn_logit_softcapping", "attn_logit_softcapping");
-const FINAL_CAP: Key = Key::new("final_logit_softcapping", "final_logit_softcapping");
-const BIDIRECTIONAL: Key = Key::only_hugging_face("use_bidirectional_attention");
 
 /// Layers of the 27B model, which alone scales its scores by the width per head; a GGUF does not say so otherwise.
 const LAYERS_OF_27B: usize = 62;
@@ -47,7 +43,7 @@ fn configure(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
     // The larger models' `config.json` wraps the language model's, which leaves out whatever is the reference's default.
     match settings.object("text_config") {
         Some(config) => {
-            config::refuse_what_is_not_built(settings)?;
+            config::refuse_what_is_not_built(settings, None)?;
             configure_text(&Settings::HuggingFace { config })
         }
         None => configure_text(settings),
@@ -66,27 +62,10 @@ fn configure_text(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
             rope_base: 1_000_000.0,
             activation: "gelu_pytorch_tanh",
             tied: true,
+            ..Defaults::default()
         }
     };
-    let mut config = ModelConfig::read(settings, &defaults)?;
-    if settings.flag(BIDIRECTIONAL)? == Some(true) {
-        return Err(Error::Unsupported { feature: "use_bidirectional_attention = true".to_string() });
-    }
-    config.embedding_scale = Some((config.hidden as f32).sqrt());
-    config.norm_offset = if settings.is_gguf() { 0.0 } else { 1.0 };
-    config.attention_softcap = config::softcap(settings, ATTENTION_CAP)?;
-    config.final_softcap = config::softcap(settings, FINAL_CAP)?;
-    let query_scalar = match settings.positive(QUERY_SCALAR)? {
-        Some(scalar) => scalar,
-        None if !settings.is_gguf() => 256.0,
-        None if config.layers.len() == LAYERS_OF_27B => config.hidden as f64 / config.heads as f64,
-        None => config.head_dim as f64,
-    };
-    config.attention_scale = query_scalar.sqrt().recip() as f32;
-    if !config.attention_scale.is_normal() {
-        return Err(settings.bad(QUERY_SCALAR, query_scalar, "a number within the range of f32"));
-    }
-
+    let mut config = gemma2::read(settings, &defaults, LAYERS_OF_27B)?;
     config.ropes.push(Rope::plain(local_base(settings)?, config.head_dim));
     let window = match config::window(settings)? {
         None if !settings.is_gguf() => Some(4096),
@@ -96,9 +75,9 @@ fn configure_text(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
         let sliding = sliding_layers(settings, config.layers.len())?;
         for (layer, sliding) in config.layers.iter_mut().zip(sliding) {
             if sliding {
-                *layer = LayerConfig { window: Some(window), rope: LOCAL };
+                *layer = LayerConfig { window: Some(window), rope: LOCAL, ..*layer };
             } else {
-                *layer = LayerConfig { window: None, rope: GLOBAL };
+                *layer = LayerConfig { window: None, rope: GLOBAL, ..*layer };
             }
         }
     }
@@ -134,45 +113,6 @@ fn sliding_layers(settings: &Settings<'_>, layers: usize) -> Result<Vec<bool>, E
     Ok((1..=layers).map(|layer| !layer.is_multiple_of(pattern)).collect())
 }
 
-const ATTENTION_NORM: Name = Name::new("attn_norm", "input_layernorm");
-const AFTER_ATTENTION_NORM: Name = Name::new("post_attention_norm", "post_attention_layernorm");
-const MLP_NORM: Name = Name::new("ffn_norm", "pre_feedforward_layernorm");
-const AFTER_MLP_NORM: Name = Name::new("post_ffw_norm", "post_feedforward_layernorm");
-
-/// `x += norm(attention(norm(x))); x += norm(mlp(norm(x)))`.
-struct Gemma3Layer {
-    attention_norm: Norm,
-    attention: Attention,
-    after_attention_norm: Norm,
-    mlp_norm: Norm,
-    mlp: GatedMlp,
-    after_mlp_norm: Norm,
-}
-
-impl Gemma3Layer {
-    fn load(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Box<dyn Layer>, Error> {
-        let norm = |name| Norm::of_layer(loader, config, layer, name, config.hidden);
-        let options = AttentionOptions { bias: Bias::WhereStored, head_norms: true };
-        Ok(Box::new(Self {
-            attention_norm: norm(ATTENTION_NORM)?,
-            attention: Attention::load(loader, config, layer, &options)?,
-            after_attention_norm: norm(AFTER_ATTENTION_NORM)?,
-            mlp_norm: norm(MLP_NORM)?,
-            mlp: GatedMlp::load(loader, config, layer)?,
-            after_mlp_norm: norm(AFTER_MLP_NORM)?,
-        }))
-    }
-}
-
-impl Layer for Gemma3Layer {
-    fn apply(&self, step: &mut Step<'_>, kv: &mut LayerKv) {
-        step.read_residual(&self.attention_norm);
-        self.attention.apply(step, kv);
-        step.normalise_rows(&self.after_attention_norm);
-        step.add_to_residual();
-        step.read_residual(&self.mlp_norm);
-        self.mlp.apply(step);
-        step.normalise_rows(&self.after_mlp_norm);
-        step.add_to_residual();
-    }
+fn layer(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Box<dyn Layer>, Error> {
+    SandwichLayer::load(loader, config, layer, &AttentionOptions { head_norms: true, ..AttentionOptions::default() })
 }

@@ -13,12 +13,17 @@ mod config;
 mod decoder;
 mod defaults;
 mod error;
+mod gemma2;
 mod gemma3;
+mod gpt_oss;
 mod layers;
 mod llama;
 mod loader;
+mod mixtral;
+mod phi3;
 mod qwen2;
 mod qwen3;
+mod qwen3_moe;
 mod registry;
 mod runner;
 mod settings;
@@ -26,7 +31,7 @@ mod settings;
 pub use defaults::GenerationDefaults;
 pub use error::Error;
 pub use kernels::{
-    Level,
+    Level, LevelError, Selection,
     kv::{BLOCK_LEN, KvType},
 };
 pub use runner::{Batch, Description, Logits, Options, Runner, Segment, describe, load};

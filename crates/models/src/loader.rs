@@ -3,15 +3,22 @@
 //! A loader runs in one of two ways. [`Loader::survey`] looks at every tensor that the model uses and packs none: it
 //! finds what is missing or misshapen before any work is done, and adds up sizes. [`Loader::pack`] does the work.
 
-use std::cell::Cell;
+mod experts;
+mod packing;
+
+use std::{cell::Cell, ops::Range};
 
 use kernels::{
     Pool,
-    matrix::{Format, Matrix, Row},
+    matrix::{Format, Matrix},
 };
-use weights::{Checkpoint, Groups, Tensor, TensorType};
+use weights::{Checkpoint, Groups, Scales, Tensor, TensorType};
 
-use crate::Error;
+use self::packing::{format, give_row};
+use crate::{
+    Error,
+    layers::{Rope, Scaling},
+};
 
 /// A tensor's name in the two kinds of checkpoint, without the layer's prefix and without `.weight`.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +41,22 @@ pub(crate) const EMBEDDING: Name = Name::new("token_embd", "embed_tokens");
 pub(crate) const OUTPUT_NORM: Name = Name::new("output_norm", "norm");
 /// The head, when it is not the embedding.
 pub(crate) const OUTPUT: Name = Name::new("output", "lm_head");
+
+/// The rows of a matrix, where it is one of several in one stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// Rows of the stored tensor.
+    pub(crate) stored: usize,
+    /// Those that are the matrix.
+    pub(crate) taken: Range<usize>,
+}
+
+impl Rows {
+    /// The stored tensor is the matrix.
+    pub(crate) fn all(rows: usize) -> Self {
+        Self { stored: rows, taken: 0..rows }
+    }
+}
 
 /// What all tensors of a model add up to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -136,46 +159,65 @@ impl<'a> Loader<'a> {
 
     /// A matrix of the whole model.
     pub(crate) fn matrix(&self, name: Name, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        self.take_matrix(self.of_model(name, "weight"), rows, columns)
+        self.take_matrix(&self.of_model(name, "weight"), &[rows, columns], 0..rows)
     }
 
     /// A matrix of one layer.
-    pub(crate) fn layer_matrix(&self, layer: usize, name: Name, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        self.take_matrix(self.of_layer(layer, name, "weight"), rows, columns)
+    pub(crate) fn layer_matrix(&self, layer: usize, name: Name, rows: &Rows, columns: usize) -> Result<Matrix, Error> {
+        self.take_matrix(&self.of_layer(layer, name, "weight"), &[rows.stored, columns], rows.taken.clone())
     }
 
     /// A vector of the whole model.
     pub(crate) fn vector(&self, name: Name, length: usize) -> Result<Vec<f32>, Error> {
-        self.take_vector(self.of_model(name, "weight"), length)
+        self.take_vector(&self.of_model(name, "weight"), &[length], 0..length)
     }
 
     /// A vector of one layer.
     pub(crate) fn layer_vector(&self, layer: usize, name: Name, length: usize) -> Result<Vec<f32>, Error> {
-        self.take_vector(self.of_layer(layer, name, "weight"), length)
+        self.take_vector(&self.of_layer(layer, name, "weight"), &[length], 0..length)
     }
 
     /// The bias that belongs to a matrix of a layer, when there is one.
-    pub(crate) fn layer_bias(&self, layer: usize, name: Name, length: usize) -> Result<Option<Vec<f32>>, Error> {
+    pub(crate) fn layer_bias(&self, layer: usize, name: Name, rows: &Rows) -> Result<Option<Vec<f32>>, Error> {
         let name = self.of_layer(layer, name, "bias");
-        if self.checkpoint.tensor(&name).is_some() { self.take_vector(name, length).map(Some) } else { Ok(None) }
+        if self.checkpoint.tensor(&name).is_none() {
+            return Ok(None);
+        }
+        self.take_vector(&name, &[rows.stored], rows.taken.clone()).map(Some)
     }
 
     /// What to say when that bias must be there and is not.
-    pub(crate) fn lacks_layer_bias(&self, layer: usize, name: Name, length: usize) -> Error {
-        Error::MissingTensor { name: self.of_layer(layer, name, "bias"), expected: vec![length] }
+    pub(crate) fn lacks_layer_bias(&self, layer: usize, name: Name, rows: &Rows) -> Error {
+        Error::MissingTensor { name: self.of_layer(layer, name, "bias"), expected: vec![rows.stored] }
     }
 
-    /// A GGUF's divisors of rotary frequencies, when there are any.
-    pub(crate) fn rope_divisors(&self, pairs: usize) -> Result<Option<Vec<f32>>, Error> {
-        let name = "rope_freqs.weight".to_string();
-        if !matches!(self.prefix, Prefix::Gguf) || self.checkpoint.tensor(&name).is_none() {
+    /// A GGUF's divisors of rotary frequencies for this context, when there are any.
+    pub(crate) fn rope_divisors(&self, rope: &Rope, context_length: usize) -> Result<Option<Vec<f32>>, Error> {
+        let pairs = rope.dimensions / 2;
+        if !matches!(self.prefix, Prefix::Gguf) {
             return Ok(None);
         }
-        let divisors = self.checked(&name, &[pairs])?.to_f32();
+        if !matches!(rope.scaling, Scaling::LongRope { .. }) {
+            return self.divisors("rope_freqs.weight", pairs);
+        }
+        let names = ["rope_factors_short.weight", "rope_factors_long.weight"];
+        match names.map(|name| self.divisors(name, pairs)) {
+            [Ok(None), Ok(Some(_))] => Err(Error::MissingTensor { name: names[0].to_string(), expected: vec![pairs] }),
+            [Ok(Some(_)), Ok(None)] => Err(Error::MissingTensor { name: names[1].to_string(), expected: vec![pairs] }),
+            [short, long] if rope.is_long(context_length) => short.and(long),
+            [short, long] => long.and(short),
+        }
+    }
+
+    fn divisors(&self, name: &str, pairs: usize) -> Result<Option<Vec<f32>>, Error> {
+        if self.checkpoint.tensor(name).is_none() {
+            return Ok(None);
+        }
+        let divisors = self.checked(name, &[pairs])?.to_f32();
         match divisors.iter().position(|divisor| !divisor.is_finite() || *divisor <= 0.0) {
             None => Ok(Some(divisors)),
             Some(at) => Err(Error::TensorValue {
-                name,
+                name: name.to_string(),
                 found: format!("{} at {at}", divisors[at]),
                 wanted: "finite numbers above zero",
             }),
@@ -197,139 +239,49 @@ impl<'a> Loader<'a> {
         Ok(tensor)
     }
 
-    fn count(&self, tensor: &Tensor<'_>, parameters: usize, packed_bytes: usize) {
+    fn count(&self, parameters: usize, stored_bytes: usize, packed_bytes: usize) {
         let mut totals = self.totals.get();
         totals.parameters = totals.parameters.saturating_add(parameters as u64);
-        totals.stored_bytes = totals.stored_bytes.saturating_add(tensor.bytes.len() as u64);
+        totals.stored_bytes = totals.stored_bytes.saturating_add(stored_bytes as u64);
         totals.packed_bytes = totals.packed_bytes.saturating_add(packed_bytes as u64);
         self.totals.set(totals);
         (self.progress)(totals.stored_bytes);
     }
 
-    fn take_vector(&self, name: String, length: usize) -> Result<Vec<f32>, Error> {
-        let tensor = self.checked(&name, &[length])?;
-        let values = if self.packs { tensor.to_f32() } else { Vec::new() };
-        self.count(&tensor, length, length.saturating_mul(size_of::<f32>()));
+    /// The numbers in `taken` of a tensor of this shape, counted over all its dimensions.
+    fn take_vector(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Vec<f32>, Error> {
+        let tensor = self.checked(name, shape)?;
+        let length = taken.len();
+        let values = if self.packs { tensor.to_f32()[taken].to_vec() } else { Vec::new() };
+        let stored_bytes = tensor.bytes.len() / shape.iter().product::<usize>() * length;
+        self.count(length, stored_bytes, length.saturating_mul(size_of::<f32>()));
         Ok(values)
     }
 
-    fn take_matrix(&self, name: String, rows: usize, columns: usize) -> Result<Matrix, Error> {
-        let tensor = self.checked(&name, &[rows, columns])?;
+    /// The rows in `taken` of a tensor of this shape, counted over all dimensions but the last.
+    fn take_matrix(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Matrix, Error> {
+        let whole = self.checked(name, shape)?;
+        let (rows, columns) = (taken.len(), whole.columns());
+        let row_bytes = whole.bytes.len() / whole.rows();
+        let bytes = &whole.bytes[taken.start * row_bytes..taken.end * row_bytes];
+        let tensor = Tensor { shape: &[rows, columns], bytes, ..whole };
         let format = self.format(&tensor);
         let matrix = Matrix::pack(self.pool, format, if self.packs { rows } else { 0 }, columns, &|row, sink| {
             give_row(&tensor, row, sink);
         });
-        self.count(&tensor, rows.saturating_mul(columns), Matrix::packed_bytes(format, rows, columns));
+        self.count(rows.saturating_mul(columns), bytes.len(), Matrix::packed_bytes(format, rows, columns));
         Ok(matrix)
     }
 
-    /// What a tensor becomes. A survey reads no numbers and takes it that the scales of Q4_0 are in the usual range.
+    /// What a tensor becomes. A survey reads no numbers and takes it that scales are in the usual range.
     fn format(&self, tensor: &Tensor<'_>) -> Format {
-        let usual = || {
-            let groups = tensor.kind.groups()?;
-            Some(Groups { f16_scales: groups.f16_scales || tensor.kind == TensorType::Q4_0, ..groups })
-        };
-        format(tensor.kind, if self.packs { tensor.groups() } else { usual() })
+        format(tensor.kind, if self.packs { tensor.groups() } else { usual_groups(tensor.kind) })
     }
 }
 
-/// Floats stay what they are, everything else decomposes into codes and scales.
-fn format(kind: TensorType, groups: Option<Groups>) -> Format {
-    match (kind, groups) {
-        (_, Some(groups)) => Format::Quantised {
-            group: groups.length,
-            code_bits: groups.code_bits,
-            has_min: groups.has_min,
-            f16_scales: groups.f16_scales,
-        },
-        (TensorType::F16, None) => Format::F16,
-        (TensorType::BF16, None) => Format::BF16,
-        (_, None) => Format::F32,
-    }
-}
-
-/// Hands one row of a tensor to the packer, in the form that [`Loader::format`] promised.
-fn give_row(tensor: &Tensor<'_>, row: usize, sink: &mut dyn FnMut(Row<'_>)) {
-    let (bytes, columns) = (tensor.row(row), tensor.columns());
-    match (tensor.kind, tensor.kind.groups()) {
-        (kind, Some(groups)) => {
-            let mut codes = vec![0; columns];
-            let mut scales = vec![0.0; columns / groups.length];
-            let mut mins = vec![0.0; columns / groups.length];
-            weights::decompose(kind, bytes, &mut codes, &mut scales, &mut mins);
-            sink(Row::Quantised { codes: &codes, scales: &scales, mins: &mins });
-        }
-        (TensorType::F16 | TensorType::BF16, None) => {
-            let (pairs, _) = bytes.as_chunks();
-            let bits: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
-            sink(Row::Bits16(&bits));
-        }
-        (kind, None) => {
-            let mut values = vec![0.0; columns];
-            weights::dequantize(kind, bytes, &mut values);
-            sink(Row::F32(&values));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use kernels::Level;
-
-    use super::*;
-
-    /// A tensor of `columns` packed as a load does: the format, what is read back from it, and what it should be.
-    fn packed(kind: TensorType, bytes: &[u8], columns: usize) -> (Format, Vec<f32>, Vec<f32>) {
-        let (values, size) = kind.block();
-        let shape = [bytes.len() / size * values / columns, columns];
-        let tensor = Tensor { name: "w", kind, shape: &shape, bytes };
-        let format = format(kind, tensor.groups());
-        let pool = Pool::new(Level::detect(), 2);
-        let matrix = Matrix::pack(&pool, format, shape[0], columns, &|row, sink| give_row(&tensor, row, sink));
-        let mut found = vec![0.0; shape[0] * columns];
-        for (row, out) in found.chunks_exact_mut(columns).enumerate() {
-            matrix.row(row, out);
-        }
-        (format, found, tensor.to_f32())
-    }
-
-    #[test]
-    fn tensors_of_every_type_are_packed_exactly() {
-        for kind in TensorType::ALL {
-            let (values, size) = kind.block();
-            // 21 rows are a panel and a part of one.
-            let (rows, columns) = (21, 512);
-            let mut state = 1u64;
-            let bytes: Vec<u8> = (0..rows * columns / values * size)
-                .map(|_| {
-                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    (state >> 56) as u8
-                })
-                .collect();
-            let (format, found, wanted) = packed(kind, &bytes, columns);
-            assert_eq!(found.len(), rows * columns);
-            // Bytes drawn at random are infinities and NaNs too.
-            let finite = wanted.iter().filter(|value| value.is_finite()).count();
-            assert!(finite > wanted.len() / 2, "{} has hardly any numbers", kind.name());
-            for (at, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
-                let same = found == wanted || found.is_nan() && wanted.is_nan();
-                assert!(same, "{} as {format:?}: {found} at {at}, not {wanted}", kind.name());
-            }
-        }
-    }
-
-    #[test]
-    fn q4_0_has_f16_scales_where_they_are_exact() {
-        let of_scales = |scales: &[u16]| {
-            let block = |scale: &u16| scale.to_le_bytes().into_iter().chain((0..16).map(|i| i << 4 | (15 - i)));
-            let bytes: Vec<u8> = scales.iter().flat_map(block).collect();
-            let (format, found, wanted) = packed(TensorType::Q4_0, &bytes, 32 * scales.len());
-            assert_eq!(found, wanted);
-            assert_eq!(wanted[..3], [7.0, 6.0, 5.0], "codes 15, 14, 13 and a scale of 1");
-            matches!(format, Format::Quantised { f16_scales: true, .. })
-        };
-        // 1, -0.1, the smallest of all, and the largest whose eightfold is an f16 too.
-        assert!(of_scales(&[0x3c00, 0xae66, 0x0001, 0x6fff]));
-        assert!(!of_scales(&[0x3c00, 0x7000]));
-    }
+/// The groups of a type with scales that fit into f16, as those of real models do.
+fn usual_groups(kind: TensorType) -> Option<Groups> {
+    let groups = kind.groups()?;
+    let scales = if groups.scales == Scales::Any { Scales::F16 } else { groups.scales };
+    Some(Groups { scales, ..groups })
 }

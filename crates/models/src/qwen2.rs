@@ -14,8 +14,14 @@ use crate::{
 const USE_WINDOW: Key = Key::only_hugging_face("use_sliding_window");
 const FULL_LAYERS: Key = Key::only_hugging_face("max_window_layers");
 
-pub(crate) const ARCHITECTURE: Architecture =
-    Architecture { name: "qwen2", classes: &["Qwen2ForCausalLM"], model_types: &["qwen2"], configure, layer };
+pub(crate) const ARCHITECTURE: Architecture = Architecture {
+    name: "qwen2",
+    ggufs: &["qwen2"],
+    classes: &["Qwen2ForCausalLM"],
+    model_types: &["qwen2"],
+    configure,
+    layer,
+};
 
 fn configure(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
     let mut config = ModelConfig::read(settings, &Defaults::default())?;
@@ -43,6 +49,6 @@ pub(crate) fn set_windows(settings: &Settings<'_>, config: &mut ModelConfig) -> 
 }
 
 fn layer(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Box<dyn Layer>, Error> {
-    let options = AttentionOptions { bias: Bias::QueryKeyValue, head_norms: false };
+    let options = AttentionOptions { bias: Bias::QueryKeyValue, ..AttentionOptions::default() };
     PreNormLayer::load(loader, config, layer, &options)
 }

@@ -4,15 +4,21 @@ use crate::{
     Error,
     config::{Defaults, ModelConfig},
     decoder::Layer,
-    layers::{AttentionOptions, Bias, PreNormLayer},
+    layers::{AttentionOptions, PreNormLayer},
     loader::Loader,
     qwen2,
     registry::Architecture,
     settings::Settings,
 };
 
-pub(crate) const ARCHITECTURE: Architecture =
-    Architecture { name: "qwen3", classes: &["Qwen3ForCausalLM"], model_types: &["qwen3"], configure, layer };
+pub(crate) const ARCHITECTURE: Architecture = Architecture {
+    name: "qwen3",
+    ggufs: &["qwen3"],
+    classes: &["Qwen3ForCausalLM"],
+    model_types: &["qwen3"],
+    configure,
+    layer,
+};
 
 fn configure(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
     // The reference's head width, for a `config.json` that leaves it out; a GGUF of this family always says it.
@@ -23,6 +29,6 @@ fn configure(settings: &Settings<'_>) -> Result<ModelConfig, Error> {
 }
 
 fn layer(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Box<dyn Layer>, Error> {
-    let options = AttentionOptions { bias: Bias::WhereStored, head_norms: true };
+    let options = AttentionOptions { head_norms: true, ..AttentionOptions::default() };
     PreNormLayer::load(loader, config, layer, &options)
 }

@@ -189,7 +189,7 @@ impl Plan {
     }
 }
 
-/// Takes every tensor of the model, in the order in which a step uses them.
+/// Takes every tensor of the model, layer by layer.
 fn take_weights(
     loader: &Loader<'_>,
     architecture: &Architecture,
@@ -200,8 +200,8 @@ fn take_weights(
     let tied = config.tied.unwrap_or_else(|| !loader.has_output());
     let mut tables = Vec::new();
     for rope in &config.ropes {
-        let divisors = loader.rope_divisors(rope.dimensions / 2)?;
-        let (frequencies, magnitude) = rope.frequencies(divisors.as_deref())?;
+        let divisors = loader.rope_divisors(rope, context_length)?;
+        let (frequencies, magnitude) = rope.frequencies(divisors.as_deref(), context_length)?;
         tables.push(Table::new(context_length, &frequencies, magnitude));
     }
     let embedding = loader.matrix(EMBEDDING, vocabulary, config.hidden)?;

@@ -153,6 +153,19 @@ impl<'a> Settings<'a> {
         items.flatten().map(Some).ok_or_else(|| self.bad(key, shortened(&value.to_string()), "a list of strings"))
     }
 
+    /// A list of finite numbers of `config.json`.
+    pub(crate) fn numbers(&self, key: Key) -> Result<Option<Vec<f64>>, Error> {
+        let Self::HuggingFace { config } = self else { return Ok(None) };
+        let Some(value) = json_get(config, key.hugging_face) else { return Ok(None) };
+        let items = value.as_array().map(|items| items.iter().map(Json::as_f64).collect::<Option<Vec<_>>>());
+        items.flatten().map(Some).ok_or_else(|| self.bad(key, shortened(&value.to_string()), "a list of numbers"))
+    }
+
+    /// Whether a `config.json` says null, where that is not the same as saying nothing.
+    pub(crate) fn is_null(&self, key: Key) -> bool {
+        matches!(self, Self::HuggingFace { config } if config.get(key.hugging_face).is_some_and(Json::is_null))
+    }
+
     /// A list of yes and no of a GGUF.
     pub(crate) fn flags(&self, key: Key) -> Result<Option<Vec<bool>>, Error> {
         match self.look(key) {

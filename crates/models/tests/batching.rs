@@ -127,8 +127,21 @@ fn check(path: &Path, kv_type: KvType, lengths: &[usize], rounds: u64, threads: 
 fn tiny_models_of_every_kind() {
     // 64 positions are what they were made for: windows end within.
     let lengths = [1, 64, 40, 16, 17, 33, 5, 50, 64, 31, 2, 48];
-    for model in ["llama3/q8_0.gguf", "mistral/hf", "qwen2-window/hf", "qwen3/hf", "gemma3/hf", "gemma3-nested/hf"] {
-        for kv_type in [KvType::F16, KvType::F32] {
+    for model in [
+        "llama3/q8_0.gguf",
+        "mistral/hf",
+        "qwen2-window/hf",
+        "qwen3/hf",
+        "gemma3/hf",
+        "gemma3-nested/hf",
+        "phi3/hf",
+        "gemma2/hf",
+        "qwen3moe/q4_1.gguf",
+        "qwen3moe-mixed/hf",
+        "mixtral/hf",
+        "gpt-oss/hf-mxfp4",
+    ] {
+        for kv_type in [KvType::F16, KvType::F32, KvType::I8] {
             check(&fixture(&format!("tiny/{model}")), kv_type, &lengths, 4, &[1, 2, 3]);
         }
     }

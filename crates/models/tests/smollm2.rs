@@ -8,7 +8,7 @@ mod drive;
 mod oracle;
 
 use drive::{Random, Setup, blocks_in_order, fingerprints, load};
-use models::{Batch, Level, Logits, Segment};
+use models::{Batch, KvType, Level, Logits, Segment};
 use oracle::{Bounds, Distances, Text};
 
 const PROMPTS: &str = "smollm2_135m.jsonl";
@@ -42,6 +42,18 @@ fn prompts_mean_what_exact_arithmetic_says_however_they_are_cut() {
         }
     }
     distances.check("prompts", BOUNDS);
+}
+
+#[test]
+fn an_8_bit_cache_stays_within_what_is_asked() {
+    let mut runner = load(&testkit::smollm2(), Setup { kv_type: KvType::I8, ..Setup::usual(512) });
+    let mut distances = Distances::default();
+    for text in Text::all_of(PROMPTS) {
+        let (count, blocks) = (text.tokens.len(), blocks_in_order(512));
+        let whole = distances.measure(&mut *runner, &text, &[count], &blocks);
+        assert_eq!(whole, fingerprints(&mut *runner, &text.tokens, &vec![1; count], &blocks), "{}", text.name);
+    }
+    distances.check("prompts with an 8-bit cache", Bounds { mean: 5e-3, most: 0.025, worst: 0.1, nll: 0.0128 });
 }
 
 #[test]

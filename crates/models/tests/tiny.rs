@@ -39,16 +39,19 @@ fn check_at(model: &str, file: &str, logits: &str, level: Level, kv_type: KvType
     for tokens in prompts(model) {
         found.extend(rows(&mut *runner, &tokens, &[tokens.len()], &blocks_in_order(tokens.len())));
     }
+    let name = format!("{model}/{file}, {level:?}, {kv_type:?}");
+    compare(&name, &found, &expected, bound);
+}
+
+/// Fails when any logit is further from its reference than `bound` allows.
+#[track_caller]
+fn compare(name: &str, found: &[f32], expected: &[f32], bound: f64) {
     assert_eq!(found.len(), expected.len());
     let rms = (expected.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / expected.len() as f64).sqrt();
-    let differences = found.iter().zip(&expected).map(|(found, expected)| f64::from((found - expected).abs()));
+    let differences = found.iter().zip(expected).map(|(found, expected)| f64::from((found - expected).abs()));
     // `max` would pass over a NaN.
     let worst = differences.fold(0.0, |worst: f64, next| if next > worst || next.is_nan() { next } else { worst });
-    assert!(
-        worst <= bound * rms,
-        "{model}/{file}, {level:?}, {kv_type:?}: largest difference {:.2e} of the RMS, allowed {bound:.0e}",
-        worst / rms
-    );
+    assert!(worst <= bound * rms, "{name}: largest difference {:.2e} of the RMS, allowed {bound:.0e}", worst / rms);
 }
 
 #[track_caller]
@@ -108,6 +111,71 @@ fn qwen3_normalises_each_head() {
 }
 
 #[test]
+fn phi3_has_fused_tensors_and_a_window() {
+    check("phi3", "hf");
+    check("phi3", "f32.gguf");
+    check_q8_0("phi3");
+}
+
+/// The reference takes the divisors by each prompt's length; here a context that is as long as the prompt does the same.
+#[test]
+fn phi3_may_have_long_rope() {
+    let expected = reference("phi3-long", "logits.f32");
+    for (file, level) in
+        ["hf", "f32.gguf"].into_iter().flat_map(|file| Level::available().into_iter().map(move |level| (file, level)))
+    {
+        let path = fixture(&format!("tiny/phi3-long/{file}"));
+        let mut at = 0;
+        for tokens in prompts("phi3-long") {
+            let count = tokens.len();
+            let setup = Setup { level, threads: 2, kv_type: KvType::F32, positions: count };
+            let found = rows(&mut *load(&path, setup), &tokens, &[count], &blocks_in_order(count));
+            compare(&format!("{file}, {level:?}, {count} tokens"), &found, &expected[at..at + found.len()], EXACT);
+            at += found.len();
+        }
+        assert_eq!(at, expected.len());
+    }
+}
+
+#[test]
+fn qwen3_may_have_experts_in_some_layers_or_all() {
+    check("qwen3moe-mixed", "hf");
+    check("qwen3moe", "hf");
+    check("qwen3moe", "f32.gguf");
+    for file in ["q4_1.gguf", "q4_1-fused.gguf"] {
+        for level in Level::available() {
+            // The weights are the same numbers, but activations are rounded for them.
+            check_at("qwen3moe", file, "logits.f32", level, KvType::F32, Q8_0);
+        }
+    }
+}
+
+#[test]
+fn mixtral_has_experts_and_is_llama_in_a_gguf() {
+    check("mixtral", "hf");
+    check("mixtral", "f32.gguf");
+}
+
+#[test]
+fn gpt_oss_has_sinks_clamped_gates_and_experts_in_mxfp4() {
+    check("gpt-oss", "hf");
+    check("gpt-oss", "f32.gguf");
+    for file in ["hf-mxfp4", "mxfp4.gguf"] {
+        for level in Level::available() {
+            // The weights are the same numbers, but activations are rounded for them.
+            check_at("gpt-oss", file, "logits.f32", level, KvType::F32, Q8_0);
+        }
+    }
+}
+
+#[test]
+fn gemma2_has_windows_four_norms_and_soft_caps() {
+    check("gemma2", "hf");
+    check("gemma2", "f32.gguf");
+    check("gemma2-silent", "hf");
+}
+
+#[test]
 fn gemma3_has_windows_four_norms_and_two_ropes() {
     check("gemma3", "hf");
     check("gemma3", "f32.gguf");
@@ -120,7 +188,20 @@ fn gemma3_may_be_nested_and_have_soft_caps() {
 
 #[test]
 fn a_long_run_through_the_cache_is_the_same_as_one_pass() {
-    for (model, file) in [("gemma3", "hf"), ("mistral", "hf"), ("qwen2-window", "hf"), ("llama3", "q8_0.gguf")] {
+    for (model, file) in [
+        ("gemma3", "hf"),
+        ("mistral", "hf"),
+        ("qwen2-window", "hf"),
+        ("llama3", "q8_0.gguf"),
+        ("phi3", "q8_0.gguf"),
+        ("phi3-long", "hf"),
+        ("gemma2", "f32.gguf"),
+        ("qwen3moe-mixed", "hf"),
+        ("qwen3moe", "q4_1.gguf"),
+        ("mixtral", "f32.gguf"),
+        ("gpt-oss", "mxfp4.gguf"),
+        ("gpt-oss", "hf"),
+    ] {
         for kv_type in [KvType::F32, KvType::F16] {
             let path = fixture(&format!("tiny/{model}/{file}"));
             let mut runner = load(&path, Setup { level: Level::detect(), threads: 2, kv_type, positions: 64 });

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::{
-    cli::{EngineArgs, ServeArgs, Switch},
+    cli::{EngineArgs, InstructionSet, KvType, ServeArgs, Switch},
     machine, size,
 };
 
@@ -42,6 +42,8 @@ struct File {
     kv_memory: Option<String>,
     inter_token_latency: Option<u64>,
     speculation: Option<Switch>,
+    kv_type: Option<KvType>,
+    instruction_set: Option<InstructionSet>,
     max_sequences: Option<usize>,
     max_queue: Option<usize>,
     grace: Option<u64>,
@@ -67,6 +69,8 @@ impl Settings {
             kv_memory,
             inter_token_latency: args.engine.inter_token_latency.or(file.inter_token_latency),
             speculation: args.engine.speculation.or(file.speculation),
+            kv_type: args.engine.kv_type.or(file.kv_type),
+            instruction_set: args.engine.instruction_set.or(file.instruction_set),
         };
         let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
@@ -94,17 +98,37 @@ pub fn engine_options(args: &EngineArgs, max_sequences: usize, max_queue: usize)
         (5..=10_000).contains(&inter_token_latency),
         "--inter-token-latency is {inter_token_latency} ms; it must be between 5 and 10000"
     );
+    let level = level(args.instruction_set.unwrap_or_default());
+    if let Some(level) = level {
+        level.check().context("--instruction-set")?;
+    }
     Ok(local::Options {
-        level: None,
+        level,
         threads,
         context_length: args.context,
         kv_bytes: args.kv_memory,
+        kv_type: match args.kv_type.unwrap_or_default() {
+            KvType::F16 => local::KvType::F16,
+            KvType::I8 => local::KvType::I8,
+        },
         max_sequences,
         max_queue,
         inter_token_latency: Duration::from_millis(inter_token_latency),
         speculation: args.speculation == Some(Switch::On),
         available_bytes: machine::memory(),
     })
+}
+
+/// The level that an instruction set is; `None` leaves the choice.
+fn level(set: InstructionSet) -> Option<local::Level> {
+    match set {
+        InstructionSet::Auto => None,
+        InstructionSet::Scalar => Some(local::Level::Scalar),
+        InstructionSet::Avx2 => Some(local::Level::Avx2),
+        InstructionSet::Avx512 => Some(local::Level::Avx512),
+        InstructionSet::Avx512Vnni => Some(local::Level::Avx512Vnni),
+        InstructionSet::Amx => Some(local::Level::Amx),
+    }
 }
 
 fn read(path: &Path) -> Result<File> {
@@ -126,6 +150,8 @@ pub fn data_dir(told: Option<PathBuf>) -> Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     fn config(text: &str) -> Result<Settings> {
@@ -141,7 +167,7 @@ mod tests {
         let path = folder.path().join("modelworks.toml");
         fs::write(
             &path,
-            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nspeculation = 'on'\nmodel = ['a', 'b']",
+            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nspeculation = 'on'\nmodel = ['a', 'b']",
         )
         .unwrap();
         let args = ServeArgs { config: Some(path), listen: Some(([127, 0, 0, 1], 2).into()), ..ServeArgs::default() };
@@ -149,6 +175,7 @@ mod tests {
         assert_eq!(settings.listen.port(), 2);
         assert_eq!(settings.engine.threads, 3);
         assert_eq!(settings.engine.kv_bytes, Some(64 << 20));
+        assert_eq!(settings.engine.kv_type, local::KvType::I8);
         assert_eq!(settings.engine.max_sequences, 32);
         assert_eq!(settings.engine.inter_token_latency, Duration::from_millis(50));
         assert!(settings.engine.speculation && !Settings::resolve(ServeArgs::default()).unwrap().engine.speculation);
@@ -160,6 +187,8 @@ mod tests {
         for (text, reason) in [
             ("lisen = '127.0.0.1:1'", "lisen"),
             ("kv_memory = 'much'", "much"),
+            ("kv_type = 'i4'", "kv_type"),
+            ("instruction_set = 'sse2'", "instruction_set"),
             ("threads = 0", "--threads"),
             ("context = 0", "--context"),
             ("inter_token_latency = 4", "--inter-token-latency"),
@@ -168,6 +197,23 @@ mod tests {
         ] {
             let error = format!("{:#}", config(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_instruction_set_is_spelt_alike_everywhere_and_refused_where_it_is_not_there() {
+        assert_eq!(config("instruction_set = 'auto'").unwrap().engine.level, None);
+        for set in InstructionSet::value_variants() {
+            let name = set.to_possible_value().unwrap().get_name().to_owned();
+            let Some(level) = level(*set) else { continue };
+            assert_eq!(level.to_string(), name);
+            let settings = config(&format!("instruction_set = '{name}'"));
+            if local::Level::available().contains(&level) {
+                assert_eq!(settings.unwrap().engine.level, Some(level));
+            } else {
+                let error = format!("{:#}", settings.unwrap_err());
+                assert!(error.contains("--instruction-set") && error.contains(&name), "{error}");
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ fn load(name: &str, path: &Path, options: &local::Options) -> Result<Arc<dyn Bac
         }
     };
     match local::load(path, options, &progress) {
-        Ok((backend, plan)) => {
+        Ok(local::Loaded { backend, plan, level, .. }) => {
             if let Some(asked) = options.context_length.filter(|asked| *asked > plan.context_length) {
                 tracing::warn!(
                     model = name,
@@ -58,6 +58,7 @@ fn load(name: &str, path: &Path, options: &local::Options) -> Result<Arc<dyn Bac
                 context_tokens = plan.context_length,
                 weight_bytes = plan.weight_bytes,
                 kv_bytes = plan.kv_bytes,
+                instruction_set = %level,
                 "model is ready"
             );
             Ok(backend)

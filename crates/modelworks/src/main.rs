@@ -11,6 +11,7 @@ mod progress_bar;
 mod run;
 mod serve;
 mod size;
+mod tenants;
 
 use std::{
     io::{self, IsTerminal},

@@ -97,7 +97,6 @@ pub fn remove(catalog: &Arc<Catalog>, name: &str) -> Result<()> {
 
 /// Why there is no model of this name: it is damaged, or there is none.
 fn absent(catalog: &Catalog, name: &Name) -> String {
-    let quoted = format!("`{name}`");
-    let problem = catalog.problems().into_iter().find(|problem| problem.contains(&quoted));
-    problem.unwrap_or_else(|| format!("there is no model {quoted} on disk; `modelworks list` shows what there is"))
+    let none = || format!("there is no model `{name}` on disk; `modelworks list` shows what there is");
+    catalog.problem(name).unwrap_or_else(none)
 }

@@ -34,21 +34,14 @@ pub async fn run(mut args: RunArgs, path: PathBuf, options: local::Options) -> R
     if prompt.as_ref().is_some_and(|prompt| prompt.trim().is_empty()) {
         bail!("the prompt is empty; give one, or start without to chat: modelworks run {}", args.name);
     }
-    let load = move || {
-        let authors_say_nothing = *local::summarize(&path)?.description.defaults == Default::default();
-        local::load(&path, &options, &|_, _| {}).map(|(backend, _)| (backend, authors_say_nothing))
-    };
-    let (backend, authors_say_nothing) = tokio::task::spawn_blocking(load).await??;
-    if authors_say_nothing {
+    let loaded = tokio::task::spawn_blocking(move || local::load(&path, &options, &|_, _| {})).await??;
+    let local::Loaded { backend, description, .. } = loaded;
+    if *description.defaults == Default::default() {
         args.temperature.get_or_insert(CALM);
     }
     match prompt {
         Some(prompt) => {
-            let input = if backend.capabilities().chat {
-                Input::Chat(ChatInput { messages: vec![user(prompt)] })
-            } else {
-                Input::Text(prompt)
-            };
+            let input = if backend.capabilities().chat { chat(vec![user(prompt)]) } else { Input::Text(prompt) };
             if answer(&backend, input, &args).await?.interrupted {
                 bail!("interrupted");
             }
@@ -82,8 +75,8 @@ async fn converse(backend: &Arc<dyn Backend>, args: &RunArgs) -> Result<()> {
             }
             _ => messages.push(user(line.trim_end().to_owned())),
         }
-        match answer(backend, Input::Chat(ChatInput { messages: messages.clone() }), args).await {
-            Ok(answered) => messages.push(Message { role: Role::Assistant, content: answered.text, name: None }),
+        match answer(backend, chat(messages.clone()), args).await {
+            Ok(answered) => messages.push(answered.message),
             Err(error) => {
                 messages.pop();
                 say(&format!("{}\n", explain(&error)))?;
@@ -94,12 +87,16 @@ async fn converse(backend: &Arc<dyn Backend>, args: &RunArgs) -> Result<()> {
 }
 
 fn user(content: String) -> Message {
-    Message { role: Role::User, content, name: None }
+    Message::new(Role::User, content)
 }
 
-/// What the model said, and whether it was cut short.
+fn chat(messages: Vec<Message>) -> Input {
+    Input::Chat(ChatInput { messages, ..ChatInput::default() })
+}
+
+/// What the model thought and said, and whether it was cut short.
 struct Answer {
-    text: String,
+    message: Message,
     interrupted: bool,
 }
 
@@ -112,28 +109,37 @@ async fn answer(backend: &Arc<dyn Backend>, input: Input, args: &RunArgs) -> Res
     let left = backend.capabilities().context_length - prepared.prompt_tokens();
     request.max_tokens = Some(args.max_tokens.min(u32::try_from(left).unwrap_or(u32::MAX)));
     let mut events = backend.prepare(request).await?.run()?;
-    let mut text = String::new();
+    let mut message = Message::new(Role::Assistant, "");
     loop {
         let event = tokio::select! {
             event = events.next() => event,
             interrupt = tokio::signal::ctrl_c() => {
                 interrupt.context("listening for Ctrl-C")?;
                 say("\n")?;
-                return Ok(Answer { text, interrupted: true });
+                return Ok(Answer { message, interrupted: true });
             }
         };
         match event {
-            Some(Event::Text { text: piece, .. }) => {
-                say(&piece)?;
-                text.push_str(&piece);
+            Some(Event::Text { text, .. }) => {
+                if message.content.is_empty() && message.reasoning.is_some() && !text.is_empty() {
+                    say("\n\n")?;
+                }
+                say(&text)?;
+                message.content.push_str(&text);
             }
-            Some(Event::Started { .. } | Event::Finished { .. }) => {}
+            Some(Event::Reasoning { text, .. }) => {
+                say(&text)?;
+                message.reasoning.get_or_insert_default().push_str(&text);
+            }
+            // No tools were given, so none is called.
+            Some(Event::Started { .. } | Event::ToolCall { .. } | Event::Arguments { .. } | Event::Finished { .. }) => {
+            }
             Some(Event::Done(_)) | None => break,
             Some(Event::Failed { error, .. }) => return Err(error.into()),
         }
     }
     say("\n")?;
-    Ok(Answer { text, interrupted: false })
+    Ok(Answer { message, interrupted: false })
 }
 
 /// Writes to standard output at once.

@@ -1,6 +1,6 @@
 //! `serve`: from settings to a server that answers, and to its end.
 
-use std::{io::Write, path::Path, sync::Arc};
+use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
@@ -10,12 +10,18 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::{admin_key, config::Settings, model_commands};
+use crate::{admin_key, config::Settings, model_commands, tenants::Tenants};
+
+/// What was handed over when the server ends has this long to become durable.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 /// Serves until a signal ends it.
 pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -> Result<()> {
     let mut signals = Signals::new()?;
     let key = admin_key::open(data_dir, std::env::var(admin_key::BOOTSTRAP_VARIABLE).ok())?;
+    let mut models: Vec<String> = catalog.models().into_iter().map(|entry| entry.name).collect();
+    models.extend(settings.models.iter().filter(|model| !models.contains(model)).cloned().collect::<Vec<_>>());
+    let tenants = Tenants::open(data_dir, &key.hash, &models).await?;
     let config = gateway::Config { grace: settings.grace, ..gateway::Config::default() };
     config.validate()?;
     let listener = TcpListener::bind(settings.listen)
@@ -31,8 +37,9 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     out.flush()?;
     drop(out);
 
-    let service = Service::new(config, Arc::clone(&catalog), key.hash);
+    let service = Service::new(config, Arc::clone(&catalog), tenants.tenancy.clone());
     service.set_loading(true);
+    let watch = tenants.watch(Arc::clone(&catalog));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
         let _ = stopped.await;
@@ -62,7 +69,12 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         }
         () = signals.next() => tracing::warn!("ended by a second signal"),
     }
+    watch.abort();
     catalog.shutdown();
+    drop((service, tenants.tenancy));
+    if tokio::time::timeout(LAST_WRITES, tenants.store.close()).await.is_err() {
+        tracing::warn!("ended before the last settlements were on the disk");
+    }
     Ok(())
 }
 

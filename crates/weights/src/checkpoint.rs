@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use crate::{Error, Folder, Gguf, Tensor, gguf};
+use crate::{ByteTensor, Error, Folder, Gguf, Tensor, gguf};
 
 /// A model on disk: one GGUF file, a split GGUF, or a Hugging Face folder. Everything in it was checked when it was
 /// opened.
@@ -58,6 +58,14 @@ impl Checkpoint {
         match self {
             Self::Gguf(gguf) => gguf.tensor(name),
             Self::HuggingFace(folder) => folder.tensor(name),
+        }
+    }
+
+    /// The tensor of bytes of a name. Only folders have any.
+    pub fn raw(&self, name: &str) -> Option<ByteTensor<'_>> {
+        match self {
+            Self::Gguf(_) => None,
+            Self::HuggingFace(folder) => folder.raw(name),
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Error, Tensor, error::shown, safetensors::Safetensors};
+use crate::{ByteTensor, Error, Tensor, error::shown, safetensors::Safetensors};
 
 /// Most bytes of `config.json` and `generation_config.json`; real ones have a few thousand.
 const MOST_CONFIG_BYTES: u64 = 4 << 20;
@@ -73,13 +73,14 @@ impl Folder {
         if path.join(WEIGHTS).exists() {
             let file = Safetensors::open(&path.join(WEIGHTS))?;
             folder.names = file.tensors().map(|tensor| (tensor.name.to_owned(), 0)).collect();
+            folder.shard_of = file.raw_names().map(|name| (name.to_owned(), 0)).collect();
             folder.shards.push(file);
         } else if let Some(index) = json::<Index>(&path.join(INDEX), MOST_INDEX_BYTES)? {
             folder.add_shards(index)?;
         } else {
             return Err(wrong(format!("it has neither {WEIGHTS} nor {INDEX}{}", hint(path))));
         }
-        folder.shard_of = folder.names.iter().cloned().collect();
+        folder.shard_of.extend(folder.names.iter().cloned());
         Ok(folder)
     }
 
@@ -105,6 +106,8 @@ impl Folder {
             let wanted: HashSet<&str> = tensors.iter().map(String::as_str).collect();
             let there = shard.tensors().map(|tensor| tensor.name).filter(|name| wanted.contains(name));
             self.names.extend(there.map(|name| (name.to_owned(), number)));
+            let raw = shard.raw_names().filter(|name| wanted.contains(name));
+            self.shard_of.extend(raw.map(|name| (name.to_owned(), number)));
             let absent = |name: &&String| shard.tensor(name).is_none() && !shard.left_out().contains(name);
             if let Some(name) = tensors.iter().find(absent) {
                 return Err(wrong(format!(
@@ -142,6 +145,12 @@ impl Folder {
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         let &shard = self.shard_of.get(name)?;
         self.shards[shard].tensor(name)
+    }
+
+    /// The tensor of bytes of a name.
+    pub fn raw(&self, name: &str) -> Option<ByteTensor<'_>> {
+        let &shard = self.shard_of.get(name)?;
+        self.shards[shard].raw(name)
     }
 
     /// All tensors, in the order of the shards' names and of the bytes in them. Tensors of integers and truth values

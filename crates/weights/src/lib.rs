@@ -9,6 +9,7 @@
 //! What this crate does not do: it knows no architecture and no tensor by name, it computes nothing, and it keeps
 //! nothing. Loaders drop the checkpoint, and with it the mapping, as soon as they have repacked the weights.
 
+mod byte_tensor;
 mod checkpoint;
 mod error;
 mod folder;
@@ -20,12 +21,13 @@ mod safetensors;
 mod tensor;
 mod tensor_type;
 
+pub use byte_tensor::{ByteTensor, mxfp4_block};
 pub use checkpoint::Checkpoint;
 pub use error::{Defect, Error};
 pub use folder::Folder;
 pub use gguf::Gguf;
 pub use metadata::{Array, Metadata, Value};
-pub use quant::{decompose, dequantize};
+pub use quant::{decompose, dequantize, factors};
 pub use safetensors::Safetensors;
 pub use tensor::Tensor;
-pub use tensor_type::{Groups, TensorType};
+pub use tensor_type::{Codes, Groups, Scales, TensorType};

@@ -4,18 +4,17 @@
 //! (`block_*` in `ggml-common.h`), the arithmetic is that of its `dequantize_row_*` in f32. Why the decomposition is
 //! exact, type by type: an f16 has 11 significant bits, and its product with a sub-scale of at most 8 bits and a code
 //! of at most 5 bits (or the 7 bits of an IQ4 level with a sub-scale of 6 bits) fits into the 24 bits of an f32. So
-//! only the last addition of a min can round, and it is the same addition in the reference. Where a type is stored
-//! with an offset instead (`scale * (code - 8)`), the min is `-8 * scale`, a product that is exact too, and the sum is
-//! a multiple of the scale that fits again. The one difference that remains is the sign of a zero.
+//! only the last addition of a min can round, and it is the same addition in the reference. The one difference that
+//! remains is the sign of a zero.
 
 mod codebook;
 mod float;
 mod legacy;
 mod super_block;
 
-use crate::tensor_type::TensorType;
+use crate::tensor_type::{Scales, TensorType};
 
-pub(crate) use legacy::q4_0_mins_fit_f16;
+pub(crate) use codebook::{E2M1_DOUBLED, UNEVEN, mxfp4_scales_fit_f16};
 
 /// Most values of a block, over all types.
 const MOST_VALUES: usize = 256;
@@ -27,6 +26,49 @@ struct Parts<'a> {
     codes: &'a mut [i8],
     scales: &'a mut [f32],
     mins: &'a mut [f32],
+}
+
+/// The same for a block whose scales and mins are products: their factors, and as f16 what the block has in common.
+struct Factors<'a> {
+    codes: &'a mut [i8],
+    scales: &'a mut [i8],
+    mins: &'a mut [i8],
+    common_scale: &'a mut u16,
+    common_min: &'a mut u16,
+}
+
+/// What decodes one block, given exactly its bytes.
+enum Decoder {
+    Parts(fn(&[u8], Parts<'_>)),
+    Factors(fn(&[u8], Factors<'_>)),
+}
+
+impl Decoder {
+    /// Multiplies factors.
+    fn parts(&self, block: &[u8], out: Parts<'_>) {
+        let decode = match self {
+            Self::Parts(decode) => return decode(block, out),
+            Self::Factors(decode) => decode,
+        };
+        let (mut scales, mut mins) = ([0; MOST_GROUPS], [0; MOST_GROUPS]);
+        let (mut common_scale, mut common_min) = (0, 0);
+        let groups = out.scales.len();
+        decode(
+            block,
+            Factors {
+                codes: out.codes,
+                scales: &mut scales[..groups],
+                mins: &mut mins[..groups],
+                common_scale: &mut common_scale,
+                common_min: &mut common_min,
+            },
+        );
+        let product = |common: u16, factor: i8| float::f16(common.to_le_bytes()) * f32::from(factor);
+        for (group, (scale, min)) in out.scales.iter_mut().zip(out.mins).enumerate() {
+            *scale = product(common_scale, scales[group]);
+            *min = product(common_min, mins[group]);
+        }
+    }
 }
 
 /// Decomposes one row (or any whole number of blocks) of a quantised type, so that
@@ -51,7 +93,46 @@ pub fn decompose(kind: TensorType, bytes: &[u8], codes: &mut [i8], scales: &mut 
         .chunks_exact_mut(block_values)
         .zip(scales.chunks_exact_mut(block_groups).zip(mins.chunks_exact_mut(block_groups)));
     for (block, (codes, (scales, mins))) in bytes.chunks_exact(block_bytes).zip(outputs) {
-        decode(block, Parts { codes, scales, mins });
+        decode.parts(block, Parts { codes, scales, mins });
+    }
+}
+
+/// One row (or any whole number of blocks) of a type whose scales are [`Scales::Products`]: as [`decompose`], with
+/// `scale = common_scale * scales[group]` and `min = common_min * mins[group]`, of which the common ones are f16, one per
+/// block.
+///
+/// # Panics
+/// When `kind` is not such a type, or when the lengths disagree.
+pub fn factors(
+    kind: TensorType,
+    bytes: &[u8],
+    codes: &mut [i8],
+    [scales, mins]: [&mut [i8]; 2],
+    [common_scales, common_mins]: [&mut [u16]; 2],
+) {
+    let (Some(groups), Decoder::Factors(decode)) = (kind.groups(), decoder(kind)) else {
+        panic!("the scales of {} are no products", kind.name())
+    };
+    debug_assert_eq!(groups.scales, Scales::Products);
+    let (block_values, block_bytes) = kind.block();
+    let block_groups = block_values / groups.length;
+    let blocks = whole_blocks(kind, bytes, codes.len());
+    assert_eq!((scales.len(), mins.len()), (blocks * block_groups, blocks * block_groups), "one per group");
+    assert_eq!((common_scales.len(), common_mins.len()), (blocks, blocks), "one per block of {}", kind.name());
+    mins.fill(0);
+    common_mins.fill(0);
+    for (block, bytes) in bytes.chunks_exact(block_bytes).enumerate() {
+        let (values, groups) = (block * block_values, block * block_groups);
+        decode(
+            bytes,
+            Factors {
+                codes: &mut codes[values..values + block_values],
+                scales: &mut scales[groups..groups + block_groups],
+                mins: &mut mins[groups..groups + block_groups],
+                common_scale: &mut common_scales[block],
+                common_min: &mut common_mins[block],
+            },
+        );
     }
 }
 
@@ -71,7 +152,7 @@ pub fn dequantize(kind: TensorType, bytes: &[u8], out: &mut [f32]) {
     let decode = decoder(kind);
     for block in 0..blocks {
         let codes = &mut codes[..block_values];
-        decode(
+        decode.parts(
             &bytes[block * block_bytes..][..block_bytes],
             Parts { codes, scales: &mut scales[..block_groups], mins: &mut mins[..block_groups] },
         );
@@ -87,23 +168,22 @@ pub fn dequantize(kind: TensorType, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
-/// The decoder of one block: gets exactly the block's bytes.
-fn decoder(kind: TensorType) -> fn(&[u8], Parts<'_>) {
+fn decoder(kind: TensorType) -> Decoder {
     match kind {
-        TensorType::F32 | TensorType::F16 | TensorType::BF16 => |_, _| unreachable!("floats have no groups"),
-        TensorType::Q4_0 => legacy::q4_0,
-        TensorType::Q4_1 => legacy::q4_1,
-        TensorType::Q5_0 => legacy::q5_0,
-        TensorType::Q5_1 => legacy::q5_1,
-        TensorType::Q8_0 => legacy::q8_0,
-        TensorType::Q2_K => super_block::q2_k,
-        TensorType::Q3_K => super_block::q3_k,
-        TensorType::Q4_K => super_block::q4_k,
-        TensorType::Q5_K => super_block::q5_k,
-        TensorType::Q6_K => super_block::q6_k,
-        TensorType::IQ4_NL => codebook::iq4_nl,
-        TensorType::IQ4_XS => codebook::iq4_xs,
-        TensorType::MXFP4 => codebook::mxfp4,
+        TensorType::F32 | TensorType::F16 | TensorType::BF16 => unreachable!("floats have no groups"),
+        TensorType::Q4_0 => Decoder::Parts(legacy::q4_0),
+        TensorType::Q4_1 => Decoder::Parts(legacy::q4_1),
+        TensorType::Q5_0 => Decoder::Parts(legacy::q5_0),
+        TensorType::Q5_1 => Decoder::Parts(legacy::q5_1),
+        TensorType::Q8_0 => Decoder::Parts(legacy::q8_0),
+        TensorType::Q2_K => Decoder::Factors(super_block::q2_k),
+        TensorType::Q3_K => Decoder::Factors(super_block::q3_k),
+        TensorType::Q4_K => Decoder::Factors(super_block::q4_k),
+        TensorType::Q5_K => Decoder::Factors(super_block::q5_k),
+        TensorType::Q6_K => Decoder::Factors(super_block::q6_k),
+        TensorType::IQ4_NL => Decoder::Parts(codebook::iq4_nl),
+        TensorType::IQ4_XS => Decoder::Factors(codebook::iq4_xs),
+        TensorType::MXFP4 => Decoder::Parts(codebook::mxfp4),
     }
 }
 

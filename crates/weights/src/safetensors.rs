@@ -2,11 +2,13 @@
 //!
 //! Format: the README of the `safetensors` project. As its own reader does, this one refuses holes, overlaps and bytes
 //! that belong to no tensor. `F32`, `F16` and `BF16` can be read. Integers and truth values (position tables and the
-//! like, which models of this kind do not need) are checked and left out; any other type is an error.
+//! like, which models of this kind do not need) are checked and left out; any other type is an error. Tensors of bytes,
+//! in which some models pack their weights, are left out too, but can be had as they are ([`Safetensors::raw`]).
 
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    ops::Range,
     path::Path,
 };
 
@@ -17,7 +19,7 @@ use serde::{
 use serde_json::Value;
 
 use crate::{
-    Error, Tensor, TensorType,
+    ByteTensor, Error, Tensor, TensorType,
     error::{Defect, defect, shown},
     mapping::Bytes,
 };
@@ -35,6 +37,7 @@ pub struct Safetensors {
     bytes: Bytes,
     tensors: Vec<TensorInfo>,
     index: HashMap<String, usize>,
+    raw: HashMap<String, RawInfo>,
     left_out: Vec<String>,
 }
 
@@ -46,6 +49,13 @@ struct TensorInfo {
     /// Bytes from the beginning of the file.
     start: usize,
     length: usize,
+}
+
+#[derive(Debug)]
+struct RawInfo {
+    shape: Vec<usize>,
+    /// Bytes from the beginning of the file.
+    place: Range<usize>,
 }
 
 impl Safetensors {
@@ -67,9 +77,9 @@ impl Safetensors {
 
     fn check(bytes: Bytes) -> Result<Self, Error> {
         match parse(bytes.as_slice()) {
-            Ok(Parsed { tensors, left_out }) => {
+            Ok(Parsed { tensors, raw, left_out }) => {
                 let index = tensors.iter().enumerate().map(|(position, info)| (info.name.clone(), position)).collect();
-                Ok(Self { bytes, tensors, index, left_out })
+                Ok(Self { bytes, tensors, index, raw, left_out })
             }
             Err(defect) => Err(Error::Format { path: bytes.path().to_owned(), defect }),
         }
@@ -78,6 +88,17 @@ impl Safetensors {
     /// The tensor of a name.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         self.index.get(name).map(|&position| self.view(&self.tensors[position]))
+    }
+
+    /// The tensor of bytes (`U8`) of a name.
+    pub fn raw(&self, name: &str) -> Option<ByteTensor<'_>> {
+        let RawInfo { shape, place } = self.raw.get(name)?;
+        Some(ByteTensor { shape, bytes: &self.bytes.as_slice()[place.clone()] })
+    }
+
+    /// The names of all tensors of bytes, in no order.
+    pub fn raw_names(&self) -> impl Iterator<Item = &str> {
+        self.raw.keys().map(String::as_str)
     }
 
     /// All tensors in the order of their bytes.
@@ -106,6 +127,7 @@ impl Safetensors {
 
 struct Parsed {
     tensors: Vec<TensorInfo>,
+    raw: HashMap<String, RawInfo>,
     left_out: Vec<String>,
 }
 
@@ -138,9 +160,9 @@ fn parse(bytes: &[u8]) -> Result<Parsed, Defect> {
     found.sort_unstable_by(|a, b| (a.start, a.end, &a.name).cmp(&(b.start, b.end, &b.name)));
 
     let mut end = 0;
-    let mut parsed = Parsed { tensors: Vec::new(), left_out: Vec::new() };
+    let mut parsed = Parsed { tensors: Vec::new(), raw: HashMap::new(), left_out: Vec::new() };
     let mut previous: Option<String> = None;
-    for Found { name, kind, shape, start, end: tensor_end } in found {
+    for Found { name, kind, raw, shape, start, end: tensor_end } in found {
         if start != end {
             let problem = format!("begins at byte {start} of the data, but the tensors before it end at byte {end}");
             return Err(defect(format!("data_offsets of tensor {}", shown(&name)), data_start + start, problem));
@@ -151,7 +173,13 @@ fn parse(bytes: &[u8]) -> Result<Parsed, Defect> {
             Some(kind) => {
                 parsed.tensors.push(TensorInfo { name, kind, shape, start: data_start + start, length: end - start })
             }
-            None => parsed.left_out.push(name),
+            None => {
+                if raw {
+                    let place = data_start + start..data_start + end;
+                    parsed.raw.insert(name.clone(), RawInfo { shape, place });
+                }
+                parsed.left_out.push(name);
+            }
         }
     }
     if end != data.len() {
@@ -167,6 +195,8 @@ struct Found {
     name: String,
     /// `None`: to be left out.
     kind: Option<TensorType>,
+    /// Whether it is left out, but to be had as bytes.
+    raw: bool,
     shape: Vec<usize>,
     /// Bytes from the beginning of the data.
     start: usize,
@@ -219,7 +249,7 @@ fn checked(name: String, entry: Entry, data: usize, header: &[u8]) -> Result<Fou
         let problem = format!("hold {} bytes, but {} of {:?} has {bytes}", end - start, entry.dtype, entry.shape);
         return Err(wrong("data_offsets", problem));
     }
-    Ok(Found { name, kind, shape, start, end })
+    Ok(Found { name, kind, raw: entry.dtype == "U8" && bytes > 0, shape, start, end })
 }
 
 /// Where a tensor's entry begins in the file, or the header when its name is written in an unusual way.

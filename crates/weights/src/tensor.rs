@@ -2,7 +2,7 @@
 
 use crate::{
     quant,
-    tensor_type::{Groups, TensorType},
+    tensor_type::{Groups, Scales, TensorType},
 };
 
 /// One tensor. `shape` is row-major, outermost dimension first: a matrix is `[rows, columns]` (GGUF stores the reverse).
@@ -50,11 +50,11 @@ impl<'a> Tensor<'a> {
         values
     }
 
-    /// [`TensorType::groups`], sharpened by what this tensor holds: for `Q4_0` the scales are looked through (two
-    /// bytes of every block), and `f16_scales` is true unless a min would leave the range of f16.
+    /// [`TensorType::groups`], sharpened by what this tensor holds: for `MXFP4` the scales are looked through (a byte of
+    /// every block), and are [`Scales::F16`] unless one is beyond the range of f16.
     pub fn groups(&self) -> Option<Groups> {
         let groups = self.kind.groups()?;
-        let f16_scales = groups.f16_scales || (self.kind == TensorType::Q4_0 && quant::q4_0_mins_fit_f16(self.bytes));
-        Some(Groups { f16_scales, ..groups })
+        let fits = self.kind == TensorType::MXFP4 && quant::mxfp4_scales_fit_f16(self.bytes);
+        Some(Groups { scales: if fits { Scales::F16 } else { groups.scales }, ..groups })
     }
 }

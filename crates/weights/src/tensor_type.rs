@@ -1,5 +1,7 @@
 //! How a tensor's numbers are stored, and what that means for whoever repacks them.
 
+use crate::quant;
+
 /// How a tensor's numbers are stored. The layouts are ggml's (`ggml-common.h`); `F32`, `F16` and `BF16` are also
 /// safetensors' types of the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,12 +48,35 @@ pub enum TensorType {
 pub struct Groups {
     /// Values that share a scale: 16 or 32.
     pub length: usize,
-    /// 4: every code is in `0..=15`. 8: any `i8`.
-    pub code_bits: u32,
+    /// What codes there are.
+    pub codes: Codes,
     /// Whether `min` is ever other than zero.
     pub has_min: bool,
-    /// Whether every scale and min is representable in f16, so that they may be kept in 16 bits without loss.
-    pub f16_scales: bool,
+    /// What is known of scales and mins.
+    pub scales: Scales,
+}
+
+/// The codes of a quantised type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Codes {
+    /// So many bits (2 to 5) without a sign.
+    Unsigned(u32),
+    /// So many bits (3 to 8) with a sign.
+    Signed(u32),
+    /// One of sixteen.
+    Levels(&'static [i8; 16]),
+}
+
+/// What is known of the scales and mins of a quantised type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scales {
+    /// Nothing but that they are f32.
+    Any,
+    /// Each is representable in f16, so that it may be kept in 16 bits without loss.
+    F16,
+    /// Each is the product of an f16, which 256 values have in common, and an `i8` of its own, and
+    /// [`factors`](crate::factors) gives them.
+    Products,
 }
 
 impl TensorType {
@@ -77,25 +102,28 @@ impl TensorType {
 
     /// What holds for every tensor of this type; `None` for `F32`, `F16` and `BF16`.
     ///
-    /// `f16_scales` is false for `Q4_0`: its min is -8 × scale, which leaves the range of f16 when a scale is larger
-    /// than 8188. No real model has such a scale; [`Tensor::groups`](crate::Tensor::groups) looks and says so.
+    /// The scales of `MXFP4` are [`Scales::Any`]: those of real models are all representable in f16, but they need not be.
+    /// [`Tensor::groups`](crate::Tensor::groups) looks and says so.
     pub fn groups(self) -> Option<Groups> {
-        let (length, code_bits, has_min, f16_scales) = match self {
+        use Codes::{Levels, Signed, Unsigned};
+        let (length, codes, has_min, scales) = match self {
             Self::F32 | Self::F16 | Self::BF16 => return None,
-            Self::Q4_0 => (32, 4, true, false),
-            Self::Q4_1 => (32, 4, true, true),
-            Self::Q5_0 | Self::Q8_0 | Self::IQ4_NL => (32, 8, false, true),
-            Self::Q5_1 => (32, 8, true, true),
-            // From here on scales are products of an f16 and a 4- to 8-bit integer, up to 19 significant bits.
-            Self::Q2_K | Self::Q3_K => (16, 4, true, false),
-            Self::Q4_K => (32, 4, true, false),
-            Self::Q5_K => (32, 8, true, false),
-            Self::Q6_K => (16, 8, false, false),
-            Self::IQ4_XS => (32, 8, false, false),
+            Self::Q4_0 => (32, Signed(4), false, Scales::F16),
+            Self::Q4_1 => (32, Unsigned(4), true, Scales::F16),
+            Self::Q5_0 => (32, Signed(5), false, Scales::F16),
+            Self::Q5_1 => (32, Unsigned(5), true, Scales::F16),
+            Self::Q8_0 => (32, Signed(8), false, Scales::F16),
+            Self::Q2_K => (16, Unsigned(2), true, Scales::Products),
+            Self::Q3_K => (16, Signed(3), false, Scales::Products),
+            Self::Q4_K => (32, Unsigned(4), true, Scales::Products),
+            Self::Q5_K => (32, Unsigned(5), true, Scales::Products),
+            Self::Q6_K => (16, Signed(6), false, Scales::Products),
+            Self::IQ4_NL => (32, Levels(&quant::UNEVEN), false, Scales::F16),
+            Self::IQ4_XS => (32, Levels(&quant::UNEVEN), false, Scales::Products),
             // Powers of two from 2^-128 to 2^127.
-            Self::MXFP4 => (32, 8, false, false),
+            Self::MXFP4 => (32, Levels(&quant::E2M1_DOUBLED), false, Scales::Any),
         };
-        Some(Groups { length, code_bits, has_min, f16_scales })
+        Some(Groups { length, codes, has_min, scales })
     }
 
     /// Values in a block, bytes of a block. A row is a whole number of blocks.

@@ -8,9 +8,11 @@ mod model;
 mod stream;
 
 pub use error::{ErrorBody, ErrorResponse};
-pub use messages::{Content, ContentBlock, InputMessage, Message, MessagesRequest, TextBlock, TokenCount, Usage};
+pub use messages::{
+    Block, Content, ContentBlock, InputMessage, Message, MessagesRequest, Thinking, TokenCount, Tool, ToolChoice, Usage,
+};
 pub use model::{Model, ModelList, ModelPage};
-pub use stream::{MessageDelta, StreamEvent, TextDelta};
+pub use stream::{BlockDelta, MessageDelta, StreamEvent};
 
 #[cfg(test)]
 mod tests {
@@ -33,7 +35,7 @@ mod tests {
 
     #[test]
     fn stream_events_carry_their_type() {
-        let delta = StreamEvent::ContentBlockDelta { index: 0, delta: TextDelta { r#type: "text_delta", text: "a" } };
+        let delta = StreamEvent::ContentBlockDelta { index: 0, delta: BlockDelta::TextDelta { text: "a" } };
         assert_eq!(delta.name(), "content_block_delta");
         let expect = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}});
         assert_eq!(to_value(delta).unwrap(), expect);

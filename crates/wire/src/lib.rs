@@ -8,4 +8,5 @@ pub mod anthropic;
 pub mod models;
 pub mod native;
 pub mod openai;
+pub mod tenant;
 mod text_or_list;

@@ -7,6 +7,7 @@ mod chat;
 mod completion;
 mod error;
 mod model;
+mod tool;
 
 pub use chat::{
     ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatMessage, ChatRequest, ChatResponse, ChatTokenLogprob,
@@ -17,6 +18,9 @@ pub use completion::{
 };
 pub use error::{ErrorBody, ErrorResponse};
 pub use model::{Model, ModelList};
+pub use tool::{
+    FunctionCall, FunctionCallDelta, FunctionDefinition, NamedTool, Tool, ToolCall, ToolCallDelta, ToolChoice,
+};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;

@@ -128,7 +128,11 @@ impl Check {
             });
             for (&block, tokens) in blocks.iter().zip(computed) {
                 let (salt, content) = &self.contents[block as usize];
-                assert!(*salt == twin.salt && content == tokens, "{id:?} would read another prefix in block {block}");
+                // Behind them a wrong draft may have written.
+                assert!(
+                    *salt == twin.salt && content.starts_with(tokens),
+                    "{id:?} would read another prefix in block {block}"
+                );
             }
         }
         assert_eq!(self.scheduler.blocks_used(), holders.len());

@@ -53,13 +53,6 @@ impl Answers {
                     prompt.usage.cached_tokens = cached_tokens;
                     return Poll::Ready(Event::Started { cached_tokens });
                 }
-                Some(Event::Text { choice, text, tokens, logprobs }) => {
-                    prompt.usage.completion_tokens += tokens;
-                    return Poll::Ready(Event::Text { choice: first.saturating_add(choice), text, tokens, logprobs });
-                }
-                Some(Event::Finished { choice, reason, stop }) => {
-                    return Poll::Ready(Event::Finished { choice: first.saturating_add(choice), reason, stop });
-                }
                 Some(Event::Failed { error, usage }) => {
                     prompt.usage = usage;
                     return Poll::Ready(self.failed(error));
@@ -69,6 +62,15 @@ impl Answers {
                     if self.prompts.iter().all(|prompt| prompt.done) {
                         return Poll::Ready(Event::Done(self.usage()));
                     }
+                }
+                Some(mut event) => {
+                    if let Event::Text { tokens, .. } = &event {
+                        prompt.usage.completion_tokens += tokens;
+                    }
+                    if let Some(choice) = event.choice_mut() {
+                        *choice = first.saturating_add(*choice);
+                    }
+                    return Poll::Ready(event);
                 }
                 None if prompt.done => {}
                 None => {

@@ -24,7 +24,7 @@ pub(crate) async fn tokenize(
     exchange: Exchange,
     Json(body): Json<TokenizeRequest>,
 ) -> Result<axum::Json<TokenizeResponse>, ApiError> {
-    let mut admitted = admit(&service, &caller, exchange)?;
+    let mut admitted = admit(&service, &caller, exchange, &body.model)?;
     let options = TokenizeOptions {
         add_special: body.add_special.unwrap_or(false),
         parse_special: body.parse_special.unwrap_or(true),
@@ -50,7 +50,7 @@ pub(crate) async fn detokenize(
     Json(body): Json<DetokenizeRequest>,
 ) -> Result<axum::Json<DetokenizeResponse>, ApiError> {
     let tokens = ids("tokens", &body.tokens)?;
-    let mut admitted = admit(&service, &caller, exchange)?;
+    let mut admitted = admit(&service, &caller, exchange, &body.model)?;
     let result = async { service.catalog().backend(&body.model).await?.detokenize(tokens).await }.await;
     admitted.answer(&result);
     Ok(axum::Json(DetokenizeResponse { content: result? }))

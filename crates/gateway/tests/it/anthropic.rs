@@ -140,8 +140,16 @@ async fn impossible_values_are_named() {
 #[tokio::test]
 async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
     for (name, value) in [
-        ("tools", json!([{"name": "f", "input_schema": {"type": "object"}}])),
+        ("tools[0].type", json!([{"type": "web_search_20250305", "name": "web_search"}])),
+        ("tools[0].strict", json!([{"name": "f", "input_schema": {}, "strict": true}])),
+        ("tools[0].input_schema", json!([{"name": "f"}])),
+        ("tools[0].input_schema", json!([{"name": "f", "input_schema": []}])),
+        ("tools[0].name", json!([{"name": "a b", "input_schema": {}}])),
+        ("tools[1].name", json!([{"name": "f", "input_schema": {}}, {"name": "f", "input_schema": {}}])),
         ("tool_choice", json!({"type": "any"})),
+        ("tool_choice", json!({"type": "tool", "name": "f"})),
+        ("tool_choice.type", json!({"type": "some"})),
+        ("tool_choice.disable_parallel_tool_use", json!({"type": "auto", "disable_parallel_tool_use": true})),
         ("thinking", json!({"type": "enabled", "budget_tokens": 1024})),
         ("thinking", json!("on")),
         ("output_config", json!({"format": {"type": "json_schema", "schema": {}}})),
@@ -149,7 +157,8 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
         ("mcp_servers", json!([{"type": "url"}])),
         ("context_management", json!({"edits": [{}]})),
     ] {
-        refused(ask(json!({ name: value })), name).await;
+        let parameter = name.split(['[', '.']).next().unwrap();
+        refused(ask(json!({ parameter: value })), name).await;
     }
     refused(ask(json!({"container": "c", "count": false})), "container").await;
     let image = json!([{"type": "text", "text": "x"}, {"type": "image", "source": {"type": "url", "url": "u"}}]);
@@ -157,6 +166,16 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
     refused(turn(json!({"role": "user", "content": image})), "messages[1].content[1].type").await;
     refused(turn(json!({"role": "user", "content": [{"type": "text"}]})), "messages[1].content[0].text").await;
     refused(turn(json!({"role": "user"})), "content").await;
+    let block = |role: &str, block: Value| turn(json!({"role": role, "content": [block]}));
+    let call = json!({"type": "tool_use", "id": "a", "name": "f", "input": {}});
+    refused(block("user", call), "messages[1].content[0].type").await;
+    refused(block("assistant", json!({"type": "tool_use", "id": "a", "name": "f"})), "messages[1].content[0].input")
+        .await;
+    refused(block("assistant", json!({"type": "tool_result", "tool_use_id": "a"})), "messages[1].content[0].type")
+        .await;
+    refused(block("user", json!({"type": "tool_result"})), "messages[1].content[0].tool_use_id").await;
+    let image = json!({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image"}]});
+    refused(block("user", image), "messages[1].content[0].content[0].type").await;
     refused(turn(json!({"role": "king", "content": "x"})), "messages[1].role").await;
     refused(turn(json!({"role": "assistant", "content": "The answer is ("})), "prefill").await;
     refused(ask(json!({"system": [{"type": "image"}]})), "system[0].type").await;
@@ -289,7 +308,7 @@ async fn each_token_goes_out_at_once_in_anthropics_order() {
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     let mut body = response.into_body().into_data_stream();
     let first = piece(&mut body).await;
-    assert_eq!(names(&first), ["message_start", "content_block_start", "ping", "content_block_delta"]);
+    assert_eq!(names(&first), ["message_start", "ping", "content_block_start", "content_block_delta"]);
     assert!(first.contains(r#""input_tokens":7"#), "the prompt's count is there at the start: {first}");
     events.send(text(0, "llo")).await.unwrap();
     let second = piece(&mut body).await;

@@ -8,3 +8,5 @@ mod parameters;
 mod security;
 mod stage;
 mod streams;
+mod tenants;
+mod tools;

@@ -80,12 +80,41 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
         refused(&app, "/v1/completions", with(completion.clone(), name, &value), name, "unsupported_value").await;
     }
     for (name, value) in [
-        ("tools", json!([{"type": "function"}])),
+        ("tool_choice", json!("required")),
+        ("tool_choice", json!({"type": "function", "function": {"name": "f"}})),
         ("functions", json!([{"name": "f"}])),
         ("modalities", json!(["text", "audio"])),
     ] {
         refused(&app, "/v1/chat/completions", with(chat.clone(), name, &value), name, "unsupported_value").await;
     }
+    let function = |function: Value| json!({"type": "function", "function": function});
+    for (name, tools, code) in [
+        ("tools[0].type", json!([{"type": "web_search"}]), "unsupported_value"),
+        ("tools[0].function.strict", json!([function(json!({"name": "f", "strict": true}))]), "unsupported_value"),
+        ("tools[0].function", json!([{"type": "function"}]), "invalid_value"),
+        ("tools[0].function.name", json!([function(json!({"name": ""}))]), "invalid_value"),
+        ("tools[0].function.name", json!([function(json!({"name": "a b"}))]), "invalid_value"),
+        ("tools[0].function.name", json!([function(json!({"name": "x".repeat(129)}))]), "invalid_value"),
+        (
+            "tools[1].function.name",
+            json!([function(json!({"name": "f"})), function(json!({"name": "f"}))]),
+            "invalid_value",
+        ),
+        ("tools[0].function.parameters", json!([function(json!({"name": "f", "parameters": 5}))]), "invalid_value"),
+    ] {
+        refused(&app, "/v1/chat/completions", with(chat.clone(), "tools", &tools), name, code).await;
+    }
+    let many: Vec<Value> = (0..129).map(|index| function(json!({"name": format!("f{index}")}))).collect();
+    refused(&app, "/v1/chat/completions", with(chat.clone(), "tools", &many.into()), "tools", "invalid_value").await;
+    let one = with(chat.clone(), "tools", &json!([function(json!({"name": "f"}))]));
+    let serial = with(one.clone(), "parallel_tool_calls", &json!(false));
+    refused(&app, "/v1/chat/completions", serial, "parallel_tool_calls", "unsupported_value").await;
+    for choice in [json!("some"), json!(5)] {
+        let body = with(one.clone(), "tool_choice", &choice);
+        refused(&app, "/v1/chat/completions", body, "tool_choice", "invalid_value").await;
+    }
+    let effort = with(chat.clone(), "reasoning_effort", &json!("much"));
+    refused(&app, "/v1/chat/completions", effort, "reasoning_effort", "invalid_value").await;
     for (name, value) in [("suffix", json!("s")), ("best_of", json!(2))] {
         refused(&app, "/v1/completions", with(completion.clone(), name, &value), name, "unsupported_value").await;
     }
@@ -98,12 +127,33 @@ async fn a_turn_that_cannot_be_is_named_with_its_place() {
         let body = json!({"model": "m", "messages": [{"role": "user", "content": "fine"}, turn]});
         refused(&app, "/v1/chat/completions", body, param, code).await;
     };
-    check(json!({"role": "tool", "content": "x"}), "messages[1].role", "unsupported_value").await;
+    check(json!({"role": "function", "name": "f", "content": "x"}), "messages[1].role", "unsupported_value").await;
+    check(json!({"role": "tool", "content": "x"}), "messages[1].tool_call_id", "invalid_value").await;
+    check(json!({"role": "tool", "tool_call_id": "a"}), "messages[1].content", "invalid_value").await;
     check(json!({"role": "king", "content": "x"}), "messages[1].role", "invalid_value").await;
     check(json!({"content": "x"}), "messages[1].role", "invalid_value").await;
     check(json!({"role": "user"}), "messages[1].content", "invalid_value").await;
     check(json!({"role": "user", "content": 5}), "messages[1].content", "invalid_value").await;
-    check(json!({"role": "assistant", "tool_calls": [{}]}), "messages[1].tool_calls", "unsupported_value").await;
+    check(json!({"role": "assistant", "tool_calls": [{}]}), "messages[1].tool_calls[0].id", "invalid_value").await;
+    let call = |kind: &str| json!([{"id": "a", "type": kind, "function": {"name": "f", "arguments": "{}"}}]);
+    check(
+        json!({"role": "user", "content": "x", "tool_calls": call("function")}),
+        "messages[1].tool_calls",
+        "invalid_value",
+    )
+    .await;
+    check(
+        json!({"role": "assistant", "tool_calls": call("custom")}),
+        "messages[1].tool_calls[0].type",
+        "unsupported_value",
+    )
+    .await;
+    check(
+        json!({"role": "assistant", "function_call": {"name": "f"}}),
+        "messages[1].function_call",
+        "unsupported_value",
+    )
+    .await;
     let image = json!([{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "u"}}]);
     check(json!({"role": "user", "content": image}), "messages[1].content[1].type", "unsupported_value").await;
     check(json!({"role": "user", "content": [{"type": "text"}]}), "messages[1].content[0].text", "invalid_value").await;

@@ -6,7 +6,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use account::ApiKey;
+use account::{
+    ApiKey, Key, KeyId, ModelAccess, Name, OrgId, Pepper, Price, PriceHistory, PriceId, PriceVersion, ProjectId,
+    Scopes, Timestamp,
+};
 use axum::{
     Router,
     body::{Body, Bytes},
@@ -18,12 +21,13 @@ use futures::{
     future::{BoxFuture, ready},
     stream,
 };
-use gateway::{Config, Service, router};
+use gateway::{Config, Journal, Place, Service, Tenancy, router};
 use http_body_util::BodyExt;
 use inference::{
     Backend, Capabilities, Error, Event, EventStream, FinishReason, Load, Prepared, Request, TokenizeOptions, Usage,
 };
 use serde_json::Value;
+use store::{OpenRequest, UsageRow, UsageSum};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
@@ -37,6 +41,8 @@ pub enum Script {
     RefuseToRun(Error),
     /// These events, all at once.
     Events(Vec<Event>),
+    /// These events, and instructions of the system were moved.
+    Merged(Vec<Event>),
     /// Events as the test sends them. The stream ends when the sender is dropped.
     Channel(mpsc::Receiver<Event>),
     /// Text without end.
@@ -79,6 +85,7 @@ impl Scripted {
 
 struct Checked {
     script: Script,
+    max_tokens: u64,
     choices: u32,
     live: watch::Sender<usize>,
 }
@@ -91,10 +98,14 @@ impl Backend for Scripted {
     fn prepare(&self, request: Request) -> BoxFuture<'_, Result<Box<dyn Prepared>, Error>> {
         let script = (self.script)(&request);
         let choices = request.choices;
+        // What a script says is not cut; where all of it is known beforehand, it is what was asked for.
+        let max_tokens = request.max_tokens.filter(|_| request.ignore_eos).map_or(1 << 40, u64::from);
         self.asked.lock().unwrap().push(request);
         let prepared = match script {
             Script::RefuseToPrepare(error) => Err(error),
-            script => Ok(Box::new(Checked { script, choices, live: self.live.clone() }) as Box<dyn Prepared>),
+            script => {
+                Ok(Box::new(Checked { script, max_tokens, choices, live: self.live.clone() }) as Box<dyn Prepared>)
+            }
         };
         ready(prepared).boxed()
     }
@@ -127,14 +138,18 @@ impl Prepared for Checked {
     }
 
     fn max_tokens(&self) -> u64 {
-        10
+        self.max_tokens
+    }
+
+    fn merged_system(&self) -> bool {
+        matches!(self.script, Script::Merged(_))
     }
 
     fn run(self: Box<Self>) -> Result<EventStream, Error> {
-        let Checked { script, choices, live } = *self;
+        let Checked { script, choices, live, .. } = *self;
         let events: EventStream = match script {
             Script::RefuseToPrepare(error) | Script::RefuseToRun(error) => return Err(error),
-            Script::Events(events) => stream::iter(events).boxed(),
+            Script::Events(events) | Script::Merged(events) => stream::iter(events).boxed(),
             Script::Channel(mut events) => stream::poll_fn(move |cx| events.poll_recv(cx)).boxed(),
             Script::Endless => {
                 let piece = move |count: u32| text(count % choices, &"x".repeat(1000));
@@ -186,10 +201,106 @@ pub fn says(words: &str) -> Vec<Event> {
 
 /// A service whose models `m` and `org/m` are `backend`.
 pub fn service(config: Config, backend: Arc<Scripted>) -> Service {
+    metered(config, backend, tenancy(Arc::default()))
+}
+
+/// The same for tenants of one's own.
+pub fn metered(config: Config, backend: Arc<Scripted>, tenancy: Tenancy) -> Service {
     let catalog = Catalog::in_memory();
     catalog.register("m", backend.clone());
     catalog.register("org/m", backend);
-    Service::new(config, catalog, ApiKey::parse(KEY).unwrap().hash())
+    Service::new(config, catalog, tenancy)
+}
+
+pub const ORG: OrgId = OrgId::from_bytes([1; 16]);
+pub const PROJECT: ProjectId = ProjectId::from_bytes([2; 16]);
+
+/// The key of all tests, with every scope.
+pub fn key(pepper: &Pepper) -> Key {
+    Key {
+        id: KeyId::from_bytes([3; 16]),
+        org: ORG,
+        project: PROJECT,
+        name: Name::default_name(),
+        scopes: Scopes::all(),
+        models: ModelAccess::All,
+        expires: None,
+        revoked: None,
+        secret: pepper.hash(&ApiKey::parse(KEY).unwrap().hash()),
+        previous: None,
+    }
+}
+
+pub fn pepper() -> Pepper {
+    Pepper::from_bytes(&[9; 32]).unwrap()
+}
+
+/// One key, and the models `m` and `org/m` for nothing.
+pub fn tenancy(journal: Arc<Kept>) -> Tenancy {
+    let tenancy = Tenancy::new(pepper(), journal);
+    tenancy.set_key(key(&pepper()));
+    set_price(&tenancy, Price::FREE);
+    tenancy
+}
+
+pub fn set_price(tenancy: &Tenancy, price: Price) {
+    let (id, from) = (PriceId::from_bytes([4; 16]), Timestamp::from_millis(0));
+    let history = PriceHistory::new(vec![PriceVersion { id, from, price }]);
+    tenancy.set_prices([("m".into(), history.clone()), ("org/m".into(), history)].into());
+}
+
+/// A journal in memory: the twin of the store.
+#[derive(Clone, Default)]
+pub struct Kept(Arc<Mutex<Ledger>>);
+
+#[derive(Default)]
+struct Ledger {
+    rows: Vec<UsageRow>,
+    broken: bool,
+}
+
+impl Kept {
+    pub fn rows(&self) -> Vec<UsageRow> {
+        self.0.lock().unwrap().rows.clone()
+    }
+
+    /// From now on nothing can be made durable.
+    pub fn break_down(&self) {
+        self.0.lock().unwrap().broken = true;
+    }
+}
+
+impl Journal for Kept {
+    fn reserve(&self) -> Option<Box<dyn Place>> {
+        (!self.0.lock().unwrap().broken).then(|| Box::new(self.clone()) as Box<dyn Place>)
+    }
+
+    fn usage(&self, org: OrgId, from: Timestamp, until: Timestamp) -> BoxFuture<'_, Option<Vec<UsageSum>>> {
+        let sum = |row: UsageRow| UsageSum {
+            quarter: Timestamp::from_millis(row.settlement.admitted.as_millis() / 900_000 * 900_000),
+            project: row.tenant.project,
+            key: row.tenant.key,
+            model: row.model,
+            rows: 1,
+            counts: row.settlement.counts,
+            charge: row.settlement.charge,
+        };
+        let within = move |sum: &UsageSum| from <= sum.quarter && sum.quarter < until;
+        let rows = self.rows().into_iter().filter(move |row| row.tenant.org == org);
+        ready(Some(rows.map(sum).filter(within).collect())).boxed()
+    }
+}
+
+impl Place for Kept {
+    fn open(&mut self, _: OpenRequest) {}
+
+    fn settle(self: Box<Self>, row: UsageRow) -> BoxFuture<'static, bool> {
+        let mut ledger = self.0.lock().unwrap();
+        if !ledger.broken {
+            ledger.rows.push(row);
+        }
+        ready(!ledger.broken).boxed()
+    }
 }
 
 pub fn app(backend: Arc<Scripted>) -> Router {

@@ -19,7 +19,7 @@ const ENOUGH_TASKS: usize = 4;
 /// One call's queries.
 pub(super) struct Batch<'a> {
     pub(super) pool: &'a Pool,
-    pub(super) shape: &'a Shape,
+    pub(super) shape: &'a Shape<'a>,
     pub(super) spans: &'a [Span<'a>],
     pub(super) q: &'a [f32],
 }
@@ -38,7 +38,7 @@ pub(super) struct Unit {
 
 impl Unit {
     /// The first and last part of the positions that its queries see.
-    pub(super) fn parts(&self, shape: &Shape) -> (usize, usize) {
+    pub(super) fn parts(&self, shape: &Shape<'_>) -> (usize, usize) {
         (shape.first_visible(self.position) / PART, (self.position + self.rows - 1) / PART)
     }
 }

@@ -170,10 +170,13 @@ impl<C: Cell> Context<'_, C> {
 
     /// Divides the sums of values by the sums of weights.
     fn write(&self, unit: &Unit, kv_head: usize, records: &[Vector]) {
+        let shape = self.batch.shape;
+        let group = shape.group();
         for (query, record) in records.chunks_exact(self.record()).enumerate() {
+            let sink = shape.sinks.map(|sinks| sinks[kv_head * group + query % group]);
             // SAFETY: a row is in one unit, a head in one group, and this is the only task of the two that writes.
             let out = unsafe { self.out.slice(self.place(unit, kv_head, query)) };
-            dispatch(self.batch.pool, Divide { record, out });
+            dispatch(self.batch.pool, Divide { record, sink, out });
         }
     }
 }
@@ -231,18 +234,24 @@ fn fold<L: Lanes>(l: L, total: &mut [Vector], part: &[Vector]) {
     }
 }
 
-/// out = the weighted sum of a record, divided by the sum of weights.
+/// out = the weighted sum of a record, divided by the sum of weights, that of the sink among them.
 struct Divide<'a> {
     record: &'a [Vector],
+    sink: Option<f32>,
     out: &'a mut [f32],
 }
 
 impl Kernel for Divide<'_> {
     #[inline(always)]
     fn run<L: Lanes>(self, l: L) {
-        let sum = l.splat(self.record[0].0[1]);
+        let [max, sum, ..] = self.record[0].0;
+        let (factor, sum) = match self.sink {
+            Some(sink) => with_sink(l, max, sum, sink),
+            None => (1.0, sum),
+        };
+        let (factor, sum) = (l.splat(factor), l.splat(sum));
         for (out, value) in self.out.chunks_mut(VECTOR).zip(&self.record[1..]) {
-            let value = l.div(l.load(&value.0), sum);
+            let value = l.div(l.mul(l.load(&value.0), factor), sum);
             match out.first_chunk_mut() {
                 Some(out) => l.store(value, out),
                 None => {
@@ -253,6 +262,18 @@ impl Kernel for Divide<'_> {
             }
         }
     }
+}
+
+/// What the weights of a record are to be multiplied with once a sink is among the scores, and the sum of all weights.
+#[inline(always)]
+fn with_sink<L: Lanes>(l: L, max: f32, sum: f32, sink: f32) -> (f32, f32) {
+    let greatest = if sink > max { sink } else { max };
+    let mut weights = [0.0; VECTOR];
+    weights[0] = max - greatest;
+    weights[1] = sink - greatest;
+    l.store(exp(l, l.load(&weights)), &mut weights);
+    let [factor, sink, ..] = weights;
+    (factor, sum.mul_add(factor, sink))
 }
 
 trait Empty: Clone {

@@ -5,7 +5,7 @@ use crate::{Level, half::f16_to_f32, half::f32_to_f16, kv::KvType, math::random:
 
 /// A random problem: one sequence's q, k and v for all positions.
 struct Sequence {
-    shape: Shape,
+    shape: Shape<'static>,
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
@@ -13,7 +13,7 @@ struct Sequence {
 }
 
 impl Sequence {
-    fn new(random: &mut Random, shape: Shape, len: usize) -> Self {
+    fn new(random: &mut Random, shape: Shape<'static>, len: usize) -> Self {
         let kv = len * shape.kv_heads * shape.head_dim;
         Self {
             shape,
@@ -72,10 +72,16 @@ impl Sequence {
 
     /// The textbook, in f64.
     fn reference(&self, kind: KvType) -> Vec<f64> {
-        let Shape { heads, kv_heads, head_dim, scale, window, softcap } = self.shape;
-        let cached = |x: f32| match kind {
-            KvType::F32 => f64::from(x),
-            KvType::F16 => f64::from(f16_to_f32(f32_to_f16(x))),
+        let Shape { heads, kv_heads, head_dim, scale, window, softcap, sinks } = self.shape;
+        // What the cache makes of a head's numbers at a position.
+        let cached = |dimensions: &[f32]| -> Vec<f64> {
+            let peak = dimensions.iter().fold(0.0, |peak: f32, x| peak.max(x.abs()));
+            let one = |x: &f32| match kind {
+                KvType::F32 => *x,
+                KvType::F16 => f16_to_f32(f32_to_f16(*x)),
+                KvType::I8 => (x * (127.0 / peak)).round_ties_even() * (peak / 127.0),
+            };
+            dimensions.iter().map(|x| f64::from(one(x))).collect()
         };
         let mut out = Vec::new();
         for row in 0..self.len {
@@ -86,18 +92,21 @@ impl Sequence {
                 let first = window.map_or(0, |window| (row + 1).saturating_sub(window));
                 let scores: Vec<f64> = (first..=row)
                     .map(|position| {
-                        let k = &self.k[at(position)..][..head_dim];
-                        let dot: f64 = q.iter().zip(k).map(|(&q, &k)| f64::from(q) * cached(k)).sum();
+                        let k = cached(&self.k[at(position)..][..head_dim]);
+                        let dot: f64 = q.iter().zip(k).map(|(&q, k)| f64::from(q) * k).sum();
                         let score = dot * f64::from(scale);
                         softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh())
                     })
                     .collect();
-                let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-                let sum: f64 = scores.iter().map(|score| (score - max).exp()).sum();
-                for d in 0..head_dim {
-                    let weighted = |(i, score): (usize, &f64)| (score - max).exp() * cached(self.v[at(first + i) + d]);
-                    out.push(scores.iter().enumerate().map(weighted).sum::<f64>() / sum);
+                let sink = sinks.map(|sinks| f64::from(sinks[head]));
+                let max = scores.iter().copied().chain(sink).fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = scores.iter().copied().chain(sink).map(|score| (score - max).exp()).sum();
+                let mut weighted = vec![0.0; head_dim];
+                for (position, score) in (first..).zip(&scores) {
+                    let v = cached(&self.v[at(position)..][..head_dim]);
+                    weighted.iter_mut().zip(v).for_each(|(sum, v)| *sum += (score - max).exp() * v);
                 }
+                out.extend(weighted.into_iter().map(|weighted| weighted / sum));
             }
         }
         out
@@ -119,16 +128,24 @@ const SHAPES: [Sizes; 9] = [
     (7, 1, 1, None, None),
 ];
 
-fn shape((heads, kv_heads, head_dim, window, softcap): Sizes) -> Shape {
-    Shape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt(), window, softcap }
+/// Less than the scores, among them, and greater.
+const SINKS: [f32; 6] = [-30.0, -1.0, 0.0, 1.5, 4.0, 20.0];
+
+fn shape((heads, kv_heads, head_dim, window, softcap): Sizes) -> Shape<'static> {
+    Shape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt(), window, softcap, sinks: None }
+}
+
+fn shapes() -> Vec<Shape<'static>> {
+    let with_sinks = |window| Shape { sinks: Some(&SINKS), ..shape((6, 2, 16, window, None)) };
+    SHAPES.map(shape).into_iter().chain([with_sinks(None), with_sinks(Some(20))]).collect()
 }
 
 #[test]
 fn scalar_agrees_with_the_textbook() {
     let mut random = Random::new(1);
     let pool = Pool::new(Level::Scalar, 1);
-    for (index, shape) in SHAPES.map(shape).into_iter().enumerate() {
-        for kind in [KvType::F32, KvType::F16] {
+    for (index, shape) in shapes().into_iter().enumerate() {
+        for kind in [KvType::F32, KvType::F16, KvType::I8] {
             let sequence = Sequence::new(&mut random, shape, if index < 2 { 530 } else { 90 + index });
             let out = sequence.run(&pool, kind, &sequence.ids(), [usize::MAX]);
             for (i, (&ours, theirs)) in out.iter().zip(sequence.reference(kind)).enumerate() {
@@ -142,10 +159,10 @@ fn scalar_agrees_with_the_textbook() {
 #[test]
 fn bits_depend_on_nothing_but_the_sequence() {
     let mut random = Random::new(2);
-    for shape in SHAPES.map(shape) {
+    for shape in shapes() {
         let len = random.below(250) + 260;
         let sequence = Sequence::new(&mut random, shape, len);
-        for kind in [KvType::F32, KvType::F16] {
+        for kind in [KvType::F32, KvType::F16, KvType::I8] {
             let expected = bits(&sequence.run(&Pool::new(Level::Scalar, 1), kind, &sequence.ids(), [usize::MAX]));
             for level in Level::available() {
                 for threads in [1, 3] {
@@ -256,9 +273,10 @@ fn rows_of_no_span_are_left_alone() {
 #[test]
 fn contradictions_are_refused() {
     let good = shape(SHAPES[0]);
-    let cases: [(&str, Shape, Vec<Span<'static>>); 7] = [
+    let cases: [(&str, Shape<'static>, Vec<Span<'static>>); 8] = [
         ("over a cache with", Shape { head_dim: 32, ..good }, vec![]),
         ("evenly", Shape { heads: 8, ..good }, vec![]),
+        ("6 sinks for 9 query heads", Shape { sinks: Some(&SINKS), ..good }, vec![]),
         ("sees nothing", Shape { window: Some(0), ..good }, vec![]),
         ("comes after row", good, vec![span(0, 3, 0, &[0]), span(2, 1, 0, &[1])]),
         ("inside of 4 rows", good, vec![span(3, 2, 0, &[0])]),

@@ -2,7 +2,7 @@
 
 use super::PART;
 use crate::{
-    kv::{BLOCK_LEN, Cell, Planes},
+    kv::{BLOCK_LEN, Cell, Plane, Planes},
     math::{Kernel, Lanes, VECTOR, Vector, exp, softcap},
 };
 
@@ -118,7 +118,13 @@ impl<C: Cell> Part<'_, C> {
                 record[0].0[1] = sum;
             }
         }
-        for (i, weights) in scores.iter().enumerate() {
+        for (i, weights) in scores.iter_mut().enumerate() {
+            if C::SCALED {
+                let scales = l.load(self.scales(&self.planes.value_scales, first + i));
+                for weights in &mut *weights {
+                    l.store(l.mul(l.load(&weights.0), scales), &mut weights.0);
+                }
+            }
             self.weigh::<L, Q, B>(l, first + i, weights, visible, records);
         }
     }
@@ -153,6 +159,9 @@ impl<C: Cell> Part<'_, C> {
         for q in 0..Q {
             for b in 0..B {
                 let mut sum = sums[q][b];
+                if C::SCALED {
+                    sum = l.mul(sum, l.load(self.scales(&self.planes.key_scales, first + b)));
+                }
                 if let Some(cap) = self.softcap {
                     sum = softcap(l, sum, cap);
                 }
@@ -227,6 +236,13 @@ impl<C: Cell> Part<'_, C> {
                 }
             }
         }
+    }
+
+    /// A block's scales of keys or of values, by its place in the sequence.
+    #[inline(always)]
+    fn scales<'p>(&self, plane: &'p Plane<f32>, block: usize) -> &'p [f32; BLOCK_LEN] {
+        let (scales, _) = plane.block(self.blocks[block] as usize).as_chunks();
+        &scales[self.kv_head]
     }
 
     /// `[dimension][position]` of a block, by its place in the sequence.

@@ -18,7 +18,7 @@ fn gated_multiplies_the_activation() {
     for len in [1, 16, 1536, 50_001] {
         let gate = random.numbers(len, 8.0);
         let up = random.numbers(len, 3.0);
-        for activation in [Activation::Silu, Activation::GeluTanh] {
+        for activation in [Activation::Silu, Activation::GeluTanh, Activation::Clamped { alpha: 1.702, limit: 2.5 }] {
             let mut expected = gate.clone();
             gated(&Pool::new(Level::Scalar, 1), activation, &mut expected, &up);
             for ((&gate, &up), &ours) in gate.iter().zip(&up).zip(&expected) {
@@ -28,6 +28,10 @@ fn gated_multiplies_the_activation() {
                     Activation::GeluTanh => {
                         let u = (2.0 / std::f64::consts::PI).sqrt() * (gate + 0.044715 * gate.powi(3));
                         0.5 * gate * (1.0 + u.tanh()) * up
+                    }
+                    Activation::Clamped { alpha, limit } => {
+                        let (gate, up) = (gate.min(limit.into()), up.clamp(-f64::from(limit), limit.into()));
+                        gate / (1.0 + (-f64::from(alpha) * gate).exp()) * (up + 1.0)
                     }
                 };
                 assert!((f64::from(ours) - exact).abs() < 5e-6, "{activation:?}: {ours}, not {exact}");

@@ -13,6 +13,12 @@ impl LayerKv {
                 planes.keys.all_mut().fill(0x7e00);
                 planes.values.all_mut().fill(0x7e00);
             }
+            Cells::I8(planes) => {
+                planes.keys.all_mut().fill(99);
+                planes.values.all_mut().fill(99);
+                planes.key_scales.all_mut().fill(f32::NAN);
+                planes.value_scales.all_mut().fill(f32::NAN);
+            }
         }
     }
 
@@ -25,6 +31,13 @@ impl LayerKv {
             Cells::F32(planes) => (planes.keys.block(block)[key], planes.values.block(block)[value]),
             Cells::F16(planes) => {
                 (f16_to_f32(planes.keys.block(block)[key]), f16_to_f32(planes.values.block(block)[value]))
+            }
+            Cells::I8(planes) => {
+                let at = head * BLOCK_LEN + position;
+                let (key_scale, value_scale) =
+                    (planes.key_scales.block(block)[at], planes.value_scales.block(block)[at]);
+                let codes = (planes.keys.block(block)[key], planes.values.block(block)[value]);
+                (key_scale * f32::from(codes.0), value_scale * f32::from(codes.1))
             }
         }
     }
@@ -87,9 +100,27 @@ fn halves_round_to_even_and_saturate() {
 }
 
 #[test]
+fn codes_share_a_scale_with_their_head_and_position() {
+    for level in Level::available() {
+        let mut kv = LayerKv::new(KvType::I8, 1, 3, 2);
+        // Per head: ordinary numbers, numbers too small to count, and one that is broken.
+        let row = [254.0, -3.0, 1e-31, 0.0, f32::INFINITY, 1.0];
+        let span = Span { first_row: 0, count: 1, position: 7, blocks: &[0] };
+        kv.store(&Pool::new(level, 1), &[span], &row, &row.map(|x| -x));
+        assert_eq!(kv.get(0, 0, 7, 0), (254.0, -254.0));
+        // -1.5 rounds to the even code.
+        assert_eq!(kv.get(0, 0, 7, 1), (-4.0, 4.0));
+        assert_eq!((kv.get(0, 1, 7, 0), kv.get(0, 1, 7, 1)), ((0.0, 0.0), (0.0, 0.0)));
+        assert!(kv.get(0, 2, 7, 0).0.is_nan() && kv.get(0, 2, 7, 1).1.is_nan(), "{level:?}");
+        assert_eq!(kv.get(0, 0, 6, 0), (0.0, 0.0), "what no row covers stays");
+    }
+}
+
+#[test]
 fn block_bytes_count_what_a_block_takes() {
     assert_eq!(LayerKv::block_bytes(KvType::F16, 3, 64), 2 * 3 * 64 * 16 * 2);
     assert_eq!(LayerKv::block_bytes(KvType::F32, 1, 256), 2 * 256 * 16 * 4);
+    assert_eq!(LayerKv::block_bytes(KvType::I8, 3, 64), 2 * 3 * 16 * (64 + 4));
     assert_eq!(LayerKv::block_bytes(KvType::F32, 1, 8), (8 + 16) * 16 * 4, "rows of V are whole vectors");
 }
 

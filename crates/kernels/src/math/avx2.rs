@@ -59,6 +59,16 @@ impl Lanes for Avx2 {
         unsafe { (_mm256_cvtph_ps(_mm_loadu_si128(start)), _mm256_cvtph_ps(_mm_loadu_si128(start.add(1)))) }
     }
     #[inline(always)]
+    fn load_i8(self, from: &[i8; VECTOR]) -> Self::V {
+        let bytes = from.as_ptr().cast::<__m128i>();
+        // SAFETY: the CPU has AVX2, as `self` proves; the array is 128 bits.
+        unsafe {
+            let bytes = _mm_loadu_si128(bytes);
+            let (low, high) = (_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)));
+            (_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high))
+        }
+    }
+    #[inline(always)]
     fn store_f16(self, v: Self::V, to: &mut [u16; VECTOR]) {
         let start = to.as_mut_ptr().cast::<__m128i>();
         // SAFETY: the CPU has F16C, as `self` proves; both halves lie inside the array.

@@ -43,6 +43,11 @@ impl Lanes for Avx512 {
         unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) }
     }
     #[inline(always)]
+    fn load_i8(self, from: &[i8; VECTOR]) -> Self::V {
+        // SAFETY: the CPU has AVX-512 F, as `self` proves; the array is 128 bits.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast()))) }
+    }
+    #[inline(always)]
     fn store_f16(self, v: Self::V, to: &mut [u16; VECTOR]) {
         // SAFETY: the CPU has AVX-512 F, as `self` proves; the array is 256 bits.
         unsafe {

@@ -32,6 +32,8 @@ pub(crate) trait Lanes: Copy {
     fn store(self, v: Self::V, to: &mut [f32; VECTOR]);
     /// Exact.
     fn load_f16(self, from: &[u16; VECTOR]) -> Self::V;
+    /// Exact.
+    fn load_i8(self, from: &[i8; VECTOR]) -> Self::V;
     /// To the nearest, ties to even; too large becomes infinity.
     fn store_f16(self, v: Self::V, to: &mut [u16; VECTOR]);
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
@@ -90,7 +92,7 @@ pub(crate) fn dispatch<K: Kernel>(pool: &Pool, kernel: K) {
     match pool.level() {
         // SAFETY: a pool's level is one that this CPU has.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 | Level::Avx512Vnni => unsafe { super::avx512::run(kernel) },
+        Level::Avx512 | Level::Avx512Vnni | Level::Amx => unsafe { super::avx512::run(kernel) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Level::Avx2 => unsafe { super::avx2::run(kernel) },

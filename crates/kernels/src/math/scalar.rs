@@ -31,6 +31,10 @@ impl Lanes for Scalar {
     fn load_f16(self, from: &[u16; VECTOR]) -> Self::V {
         from.map(f16_to_f32)
     }
+    #[inline(always)]
+    fn load_i8(self, from: &[i8; VECTOR]) -> Self::V {
+        from.map(f32::from)
+    }
     #[inline(never)]
     fn store_f16(self, v: Self::V, to: &mut [u16; VECTOR]) {
         *to = v.map(f32_to_f16);

@@ -1,5 +1,7 @@
 //! Activations, rounded to 16 bits once for all products that take them.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::layout::BLOCK;
 use crate::{Level, Pool, disjoint::Disjoint};
 
@@ -23,6 +25,9 @@ pub struct Activations {
     pub(super) terms_32: Vec<Terms>,
     /// For weights in groups of 16 columns, `[m, 2 * blocks]`.
     pub(super) terms_16: Vec<Terms>,
+    /// The codes once more, as AMX takes them: at that level, and if there are rows enough for it. Otherwise empty.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) digits: Vec<amx::Digits>,
 }
 
 /// What turns the integer sums over a group of columns into floats.
@@ -47,6 +52,8 @@ impl Activations {
         assert_eq!(values.len(), m * columns, "activations [{m}, {columns}] have so many values");
         let blocks = columns.div_ceil(BLOCK);
         (self.m, self.columns) = (m, columns);
+        #[cfg(target_arch = "x86_64")]
+        self.digits.clear();
         // Each element is written below, so what is left from before does not matter.
         self.values.resize(m * columns, 0.0);
         self.codes.resize(m * blocks * BLOCK, 0);
@@ -75,6 +82,11 @@ impl Activations {
                 rounded.set(level, values);
             }
         });
+        #[cfg(target_arch = "x86_64")]
+        if level == Level::Amx && m >= amx::LEAST_ROWS {
+            // SAFETY: a pool of this level exists only where the CPU has it, and AVX-512 below it.
+            unsafe { amx::split(pool, m, blocks, &self.codes, &mut self.digits) }
+        }
     }
 
     /// Rows.
@@ -85,6 +97,13 @@ impl Activations {
     /// Columns.
     pub fn columns(&self) -> usize {
         self.columns
+    }
+
+    /// All that rounding made, to be compared.
+    pub(crate) fn bits(&self) -> impl Iterator<Item = u32> {
+        let codes = self.codes.iter().map(|&code| code as u32);
+        let terms = self.terms_32.iter().chain(&self.terms_16);
+        codes.chain(terms.flat_map(|terms| [terms.scale.to_bits(), terms.sum.to_bits()]))
     }
 
     /// Columns with the padding of quantised weights: elements from one row of codes to the next.

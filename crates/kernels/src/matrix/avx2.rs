@@ -71,6 +71,60 @@ impl Vectors for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_high_bits<const BITS: u32>(from: *const u8) -> Self::Ints {
+        // SAFETY: 16 or 32 bytes, as promised by the caller.
+        unsafe {
+            let first = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()));
+            if BITS == 1 {
+                [first, _mm256_srli_epi16::<4>(first)]
+            } else {
+                [first, _mm256_cvtepu8_epi16(_mm_loadu_si128(from.add(16).cast()))]
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn with_high_bits<const BITS: u32, const N: u32>(low: Self::Ints, high: Self::Ints) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe {
+            let mask = _mm256_set1_epi16(((1 << BITS) - 1) << 4);
+            let at = (BITS * N) as i32;
+            let (left, right) = (_mm_cvtsi32_si128((4 - at).max(0)), _mm_cvtsi32_si128((at - 4).max(0)));
+            let add = |low, high| {
+                let high = _mm256_srl_epi16(_mm256_sll_epi16(high, left), right);
+                _mm256_or_si256(low, _mm256_and_si256(high, mask))
+            };
+            [add(low[0], high[0]), add(low[1], high[1])]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn less(codes: Self::Ints, offset: i16) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe {
+            let offset = _mm256_set1_epi16(offset);
+            [_mm256_sub_epi16(codes[0], offset), _mm256_sub_epi16(codes[1], offset)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_levels(from: *const i8) -> Self::Ints {
+        // SAFETY: 16 bytes, as promised by the caller.
+        unsafe { [_mm256_broadcastsi128_si256(_mm_loadu_si128(from.cast())); 2] }
+    }
+
+    #[inline(always)]
+    unsafe fn levels(levels: Self::Ints, codes: Self::Ints) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe {
+            // The upper byte of a lane chooses a level too; shifting the lower one up and down again replaces it.
+            let choose =
+                |levels, codes| _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(_mm256_shuffle_epi8(levels, codes)));
+            [choose(levels[0], codes[0]), choose(levels[1], codes[1])]
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_bytes(from: *const u8) -> Self::Ints {
         // SAFETY: 32 bytes, as promised by the caller.
         unsafe {
@@ -109,6 +163,16 @@ impl Vectors for Avx2 {
     unsafe fn to_floats(ints: Self::Ints) -> Self::Floats {
         // SAFETY: as above.
         unsafe { [_mm256_cvtepi32_ps(ints[0]), _mm256_cvtepi32_ps(ints[1])] }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> Self::Floats {
+        // SAFETY: 16 bytes, as promised by the caller.
+        unsafe {
+            let bytes = _mm_loadu_si128(from.cast());
+            let (low, high) = (_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_srli_si128::<8>(bytes)));
+            [_mm256_cvtepi32_ps(low), _mm256_cvtepi32_ps(high)]
+        }
     }
 
     #[inline(always)]

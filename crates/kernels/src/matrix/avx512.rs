@@ -71,8 +71,13 @@ impl<const VNNI: bool> Vectors for Avx512<VNNI> {
 
     // Eight rows take 8 of the 32 registers for their integer sums and 8 for their float sums.
     unsafe fn panels<W: Weights>(weights: W, mut at: Tile, mut rows: usize) {
-        // SAFETY: as promised by the caller; a tile below is only made of rows that are there.
+        // SAFETY: as promised by the caller, who has `digits` only where there is AMX; a tile below is only made of rows that
+        // are there.
         unsafe {
+            if VNNI && let Some(digits) = at.digits {
+                let done = weights.tile_registers(&at, rows, digits);
+                (at, rows) = (at.below(done), rows - done);
+            }
             while rows > 0 {
                 let done = match rows {
                     8.. => Self::tile::<W, 8>(weights, &at),
@@ -101,6 +106,49 @@ impl<const VNNI: bool> Vectors for Avx512<VNNI> {
     unsafe fn nibbles<const SHIFT: u32>(packed: Self::Ints) -> Self::Ints {
         // SAFETY: as above.
         unsafe { _mm512_and_si512(_mm512_srli_epi16::<SHIFT>(packed), _mm512_set1_epi16(15)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_high_bits<const BITS: u32>(from: *const u8) -> Self::Ints {
+        // SAFETY: 16 or 32 bytes, as promised by the caller.
+        unsafe {
+            if BITS == 1 {
+                let first = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast()));
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(first), _mm256_srli_epi16::<4>(first))
+            } else {
+                _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast()))
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn with_high_bits<const BITS: u32, const N: u32>(low: Self::Ints, high: Self::Ints) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe {
+            let mask = _mm512_set1_epi16(((1 << BITS) - 1) << 4);
+            let at = (BITS * N) as i32;
+            let (left, right) = (_mm_cvtsi32_si128((4 - at).max(0)), _mm_cvtsi32_si128((at - 4).max(0)));
+            let high = _mm512_srl_epi16(_mm512_sll_epi16(high, left), right);
+            _mm512_or_si512(low, _mm512_and_si512(high, mask))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn less(codes: Self::Ints, offset: i16) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe { _mm512_sub_epi16(codes, _mm512_set1_epi16(offset)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_levels(from: *const i8) -> Self::Ints {
+        // SAFETY: 16 bytes, as promised by the caller.
+        unsafe { _mm512_broadcast_i32x4(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn levels(levels: Self::Ints, codes: Self::Ints) -> Self::Ints {
+        // SAFETY: as above.
+        unsafe { _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(_mm512_shuffle_epi8(levels, codes))) }
     }
 
     #[inline(always)]
@@ -138,6 +186,12 @@ impl<const VNNI: bool> Vectors for Avx512<VNNI> {
     unsafe fn to_floats(ints: Self::Ints) -> Self::Floats {
         // SAFETY: as above.
         unsafe { _mm512_cvtepi32_ps(ints) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> Self::Floats {
+        // SAFETY: 16 bytes, as promised by the caller.
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
     }
 
     #[inline(always)]

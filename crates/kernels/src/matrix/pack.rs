@@ -1,6 +1,6 @@
 //! Rows into panels, and a row back.
 
-use super::layout::{Groups, Layout, PANEL};
+use super::layout::{BLOCK, Groups, Layout, PANEL, SUPER_BLOCK};
 use crate::{
     Pool,
     buffer::Buffer,
@@ -8,7 +8,7 @@ use crate::{
     half::{bf16_to_f32, f16_to_f32, f32_to_f16},
 };
 
-use super::Format;
+use super::{Codes, Format, Scales};
 
 /// One row as the packer takes it.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,7 @@ pub enum Row<'a> {
     F32(&'a [f32]),
     /// For [`Format::F16`] and [`Format::BF16`]: a bit pattern per column.
     Bits16(&'a [u16]),
-    /// For [`Format::Quantised`].
+    /// For [`Format::Quantised`] with scales that stand for themselves.
     Quantised {
         /// A code per column.
         codes: &'a [i8],
@@ -25,6 +25,19 @@ pub enum Row<'a> {
         scales: &'a [f32],
         /// A min per group; not looked at when the format has no mins.
         mins: &'a [f32],
+    },
+    /// For [`Format::Quantised`] with scales that are products.
+    Products {
+        /// A code per column.
+        codes: &'a [i8],
+        /// A factor of the scale per group; the last group may be cut short.
+        scales: &'a [i8],
+        /// A factor of the min per group; not looked at when the format has no mins.
+        mins: &'a [i8],
+        /// The other factor of the scales, as binary16: one per 256 columns, the last of which may be cut short.
+        common_scales: &'a [u16],
+        /// The same of the mins.
+        common_mins: &'a [u16],
     },
 }
 
@@ -72,21 +85,42 @@ fn pack_row(layout: &Layout, panel: &mut [u8], lane: usize, row: Row<'_>) {
                 cells[lane * 2..][..2].copy_from_slice(&values.to_ne_bytes());
             }
         }
-        (Format::Quantised { .. }, Row::Quantised { codes, scales, mins }) => {
+        (Format::Quantised { scales: Scales::F32 | Scales::F16, .. }, Row::Quantised { codes, scales, mins }) => {
             let groups = layout.groups().expect("it is a quantised format");
-            assert_eq!(codes.len(), columns, "a row has a code per column");
             assert_eq!(scales.len(), columns.div_ceil(groups.length), "a row has a scale per group");
             assert!(!groups.has_min || mins.len() == scales.len(), "a row has a min per group");
-            assert!(groups.code_bits == 8 || codes.iter().all(|code| *code as u8 <= 15), "a 4-bit code is in 0..=15");
-            for (index, group) in panel.chunks_exact_mut(groups.bytes()).enumerate().take(scales.len()) {
-                put_scale(&groups, group, 0, lane, scales[index]);
+            put_codes(&groups, panel, lane, columns, codes);
+            for (index, scale) in scales.iter().enumerate() {
+                let group = &mut panel[groups.at(index)..];
+                put_scale(&groups, group, 0, lane, *scale);
                 if groups.has_min {
                     put_scale(&groups, group, groups.scales_bytes(), lane, mins[index]);
                 }
-                let given = &codes[index * groups.length..columns.min((index + 1) * groups.length)];
-                let mut codes = [0; 32];
-                codes[..given.len()].copy_from_slice(given);
-                put_codes(&groups, &mut group[groups.codes_at()..], lane, &codes[..groups.length]);
+            }
+        }
+        (
+            Format::Quantised { scales: Scales::Products, .. },
+            Row::Products { codes, scales, mins, common_scales, common_mins },
+        ) => {
+            let groups = layout.groups().expect("it is a quantised format");
+            assert_eq!(scales.len(), columns.div_ceil(groups.length), "a row has a scale per group");
+            assert_eq!(common_scales.len(), columns.div_ceil(SUPER_BLOCK), "a row has a common scale per 256 columns");
+            let has_mins = mins.len() == scales.len() && common_mins.len() == common_scales.len();
+            assert!(!groups.has_min || has_mins, "a row has a min per group and a common one per 256 columns");
+            put_codes(&groups, panel, lane, columns, codes);
+            for (index, scale) in scales.iter().enumerate() {
+                let group = &mut panel[groups.at(index)..];
+                group[lane] = scale.cast_unsigned();
+                if groups.has_min {
+                    group[groups.scales_bytes() + lane] = mins[index].cast_unsigned();
+                }
+            }
+            for (index, scale) in common_scales.iter().enumerate() {
+                let header = &mut panel[groups.header_at(index * groups.a_super_block())..];
+                header[lane * 2..][..2].copy_from_slice(&scale.to_ne_bytes());
+                if groups.has_min {
+                    header[(PANEL + lane) * 2..][..2].copy_from_slice(&common_mins[index].to_ne_bytes());
+                }
             }
         }
         (format, row) => panic!("a matrix of format {format:?} was given {row:?}"),
@@ -94,7 +128,7 @@ fn pack_row(layout: &Layout, panel: &mut [u8], lane: usize, row: Row<'_>) {
 }
 
 fn put_scale(groups: &Groups, group: &mut [u8], at: usize, lane: usize, scale: f32) {
-    if groups.f16_scales {
+    if groups.scales == Scales::F16 {
         let bits = f32_to_f16(scale);
         debug_assert!(scale.is_nan() || f16_to_f32(bits) == scale, "{scale} is not representable in binary16");
         group[at + lane * 2..][..2].copy_from_slice(&bits.to_ne_bytes());
@@ -103,43 +137,87 @@ fn put_scale(groups: &Groups, group: &mut [u8], at: usize, lane: usize, scale: f
     }
 }
 
-fn put_codes(groups: &Groups, packed: &mut [u8], lane: usize, codes: &[i8]) {
-    if groups.code_bits == 4 {
-        for (eight, packed) in codes.chunks_exact(8).zip(packed.chunks_exact_mut(64)) {
-            for parity in 0..2 {
-                let code = |n: usize| u16::from(eight[n * 2 + parity] as u8) << (n * 4);
-                let four = code(0) | code(1) | code(2) | code(3);
-                packed[(lane * 2 + parity) * 2..][..2].copy_from_slice(&four.to_le_bytes());
+/// Writes a row's codes to the groups of a panel, and the code that stands for zero to their padding.
+fn put_codes(groups: &Groups, panel: &mut [u8], lane: usize, columns: usize, codes: &[i8]) {
+    assert_eq!(codes.len(), columns, "a row has a code per column");
+    for (index, given) in codes.chunks(groups.length).enumerate() {
+        // What is left of the last group meets activations that are zero.
+        let mut stored = [0; BLOCK];
+        for (stored, code) in stored.iter_mut().zip(given) {
+            let Some(code) = groups.codes.stored(*code) else { panic!("{code} is not a code of {:?}", groups.codes) };
+            *stored = code;
+        }
+        let packed = &mut panel[groups.at(index) + groups.codes_at()..][..groups.bytes() - groups.codes_at()];
+        put_group(groups.codes, packed, lane, &stored[..groups.length]);
+    }
+}
+
+/// The stored codes of a group, for one row of the panel; the place is zero so far.
+fn put_group(kind: Codes, packed: &mut [u8], lane: usize, stored: &[u8]) {
+    if kind == Codes::I8 {
+        for (two, packed) in stored.chunks_exact(2).zip(packed.chunks_exact_mut(32)) {
+            packed[lane * 2] = two[0];
+            packed[lane * 2 + 1] = two[1];
+        }
+        return;
+    }
+    let high_bits = kind.bits() - 4;
+    for (eight, packed) in stored.chunks_exact(8).zip(packed.chunks_exact_mut(kind.bytes_of_eight())) {
+        for (column, code) in eight.iter().enumerate() {
+            let (n, lane) = (column / 2, lane * 2 + column % 2);
+            packed[lane * 2 + n / 2] |= (code & 15) << (n % 2 * 4);
+            match high_bits {
+                1 => packed[64 + lane % 16] |= (code >> 4) << (lane / 16 * 4 + n),
+                2 => packed[64 + lane] |= (code >> 4) << (n * 2),
+                _ => {}
             }
         }
-    } else {
-        for (two, packed) in codes.chunks_exact(2).zip(packed.chunks_exact_mut(32)) {
-            packed[lane * 2] = two[0] as u8;
-            packed[lane * 2 + 1] = two[1] as u8;
+    }
+}
+
+/// The code of a column of a group, for one row of the panel.
+#[inline(always)]
+pub(super) fn code(groups: &Groups, panel: &[u8], group: usize, lane: usize, column: usize) -> i32 {
+    let kind = groups.codes;
+    let packed = &panel[groups.at(group) + groups.codes_at()..];
+    if kind == Codes::I8 {
+        return kind.of_stored(packed[column / 2 * 32 + lane * 2 + column % 2]);
+    }
+    let packed = &packed[column / 8 * kind.bytes_of_eight()..];
+    let (n, lane) = (column % 8 / 2, lane * 2 + column % 2);
+    let low = packed[lane * 2 + n / 2] >> (n % 2 * 4) & 15;
+    let high = match kind.bits() - 4 {
+        1 => packed[64 + lane % 16] >> (lane / 16 * 4 + n) & 1,
+        2 => packed[64 + lane] >> (n * 2) & 3,
+        _ => 0,
+    };
+    kind.of_stored(high << 4 | low)
+}
+
+/// The scale of a row of a group.
+#[inline(always)]
+pub(super) fn scale(groups: &Groups, panel: &[u8], group: usize, lane: usize) -> f32 {
+    number(groups, panel, group, 0, lane)
+}
+
+/// The min of a row of a group, where the format has mins.
+#[inline(always)]
+pub(super) fn min(groups: &Groups, panel: &[u8], group: usize, lane: usize) -> f32 {
+    number(groups, panel, group, 1, lane)
+}
+
+/// The scale (`which` is 0) or the min (1).
+#[inline(always)]
+fn number(groups: &Groups, panel: &[u8], group: usize, which: usize, lane: usize) -> f32 {
+    let half = |bytes: &[u8], lane: usize| f16_to_f32(u16::from_ne_bytes([bytes[lane * 2], bytes[lane * 2 + 1]]));
+    let numbers = &panel[groups.at(group) + which * groups.scales_bytes()..];
+    match groups.scales {
+        Scales::F32 => f32::from_ne_bytes(numbers[lane * 4..][..4].try_into().expect("four bytes")),
+        Scales::F16 => half(numbers, lane),
+        Scales::Products => {
+            let common = half(&panel[groups.header_at(group) + which * PANEL * 2..], lane);
+            common * f32::from(numbers[lane].cast_signed())
         }
-    }
-}
-
-/// The code of a column of a group, for one row of the panel. `packed` are the group's codes.
-#[inline(always)]
-pub(super) fn code(code_bits: u32, packed: &[u8], lane: usize, column: usize) -> i32 {
-    if code_bits == 4 {
-        let (eight, n, parity) = (column / 8, column % 8 / 2, column % 2);
-        let byte = packed[eight * 64 + (lane * 2 + parity) * 2 + n / 2];
-        i32::from(byte >> (n % 2 * 4) & 15)
-    } else {
-        i32::from(packed[column / 2 * 32 + lane * 2 + column % 2] as i8)
-    }
-}
-
-/// The scale of a row at `at` = 0, its min at `at` = `groups.scales_bytes()`.
-#[inline(always)]
-pub(super) fn scale(groups: &Groups, group: &[u8], at: usize, lane: usize) -> f32 {
-    if groups.f16_scales {
-        f16_to_f32(u16::from_ne_bytes([group[at + lane * 2], group[at + lane * 2 + 1]]))
-    } else {
-        let at = at + lane * 4;
-        f32::from_ne_bytes([group[at], group[at + 1], group[at + 2], group[at + 3]])
     }
 }
 
@@ -164,14 +242,13 @@ pub(super) fn unpack_row(layout: &Layout, bytes: &[u8], row: usize, out: &mut [f
         }
         return;
     };
-    for (group, out) in panel.chunks_exact(groups.bytes()).zip(out.chunks_mut(groups.length)) {
-        let packed = &group[groups.codes_at()..];
-        let scale_of_group = scale(&groups, group, 0, lane);
+    for (group, out) in out.chunks_mut(groups.length).enumerate() {
+        let scale = scale(&groups, panel, group, lane);
         for (column, out) in out.iter_mut().enumerate() {
-            *out = scale_of_group * code(groups.code_bits, packed, lane, column) as f32;
+            *out = scale * code(&groups, panel, group, lane, column) as f32;
         }
         if groups.has_min {
-            let min = scale(&groups, group, groups.scales_bytes(), lane);
+            let min = min(&groups, panel, group, lane);
             out.iter_mut().for_each(|out| *out += min);
         }
     }

@@ -1,13 +1,15 @@
 //! Products of one set of activations with several matrices: how the work is divided, and who does it.
 
-use super::{Matrix, activations::Activations, layout::PANEL, scalar};
-#[cfg(target_arch = "x86_64")]
-use super::{avx2::Avx2, avx512::Avx512};
 #[cfg(target_arch = "x86_64")]
 use super::{
+    Codes,
+    avx2::Avx2,
+    avx512::Avx512,
+    layout::BLOCK,
     vectors::{Tile, Vectors},
     weights,
 };
+use super::{Matrix, activations::Activations, layout::PANEL, scalar};
 use crate::{Level, Pool, disjoint::Disjoint};
 
 /// Matrices that one job multiplies; more are done in several jobs.
@@ -154,6 +156,8 @@ fn computation(level: Level) -> Computation {
         Level::Avx512 => with_vectors::<Avx512<false>>,
         #[cfg(target_arch = "x86_64")]
         Level::Avx512Vnni => with_vectors::<Avx512<true>>,
+        #[cfg(target_arch = "x86_64")]
+        Level::Amx => with_tile_registers,
         _ => plain,
     }
 }
@@ -180,12 +184,39 @@ unsafe fn plain(product: &Product<'_>, activations: &Activations, part: &Part) {
 /// As [`Computation`].
 #[cfg(target_arch = "x86_64")]
 unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activations, part: &Part) {
+    let layout = &product.matrix.layout;
+    let tile = tile(product, activations, part);
+    // SAFETY: the tile's outputs belong to it alone, and the instruction set is there, as promised by the caller.
+    unsafe { weights::multiply::<V>(layout.format, layout.groups(), tile, part.rows.len()) }
+}
+
+/// The same with tile registers, where enough rows fill them.
+///
+/// # Safety
+/// As [`Computation`].
+#[cfg(target_arch = "x86_64")]
+unsafe fn with_tile_registers(product: &Product<'_>, activations: &Activations, part: &Part) {
+    let layout = &product.matrix.layout;
+    let mut tile = tile(product, activations, part);
+    if !activations.digits.is_empty() {
+        // Parts begin at multiples of 16 rows, and so does each row of digits.
+        let before = part.rows.start / PANEL * (activations.padded_columns() / BLOCK);
+        tile.digits = Some(activations.digits[before..].as_ptr());
+    }
+    // SAFETY: as in `with_vectors`; where there are digits, they are those of all rows.
+    unsafe { weights::multiply::<Avx512<true>>(layout.format, layout.groups(), tile, part.rows.len()) }
+}
+
+/// The part as pointers, which are good for what [`Tile`] says about them: that `activations` have `m` rows in each form is
+/// how `Activations::set` leaves them.
+#[cfg(target_arch = "x86_64")]
+fn tile(product: &Product<'_>, activations: &Activations, part: &Part) -> Tile {
     let Matrix { layout, bytes } = product.matrix;
     let groups = layout.groups();
     let (padded_columns, group_count) = (activations.padded_columns(), groups.map_or(0, |groups| groups.count));
     let terms = activations.terms(groups.map_or(0, |groups| groups.length));
     let first_row = part.panels.start * PANEL;
-    let tile = Tile {
+    Tile {
         weights: bytes[part.panels.start * layout.panel_bytes..part.panels.end * layout.panel_bytes].as_ptr(),
         panels: part.panels.len(),
         panel_bytes: layout.panel_bytes,
@@ -195,15 +226,17 @@ unsafe fn with_vectors<V: Vectors>(product: &Product<'_>, activations: &Activati
         codes: activations.codes[part.rows.start * padded_columns..].as_ptr(),
         terms: terms[part.rows.start * group_count..].as_ptr(),
         groups: group_count,
-        // SAFETY: `multiply` checked that there are as many outputs as rows of activations times rows of weights.
-        out: unsafe { product.out.as_mut_ptr().add(part.rows.start * layout.rows + first_row) },
+        levels: match groups.map(|groups| groups.codes) {
+            Some(Codes::Levels(levels)) => levels,
+            _ => &[0; 16],
+        },
+        digits: None,
+        // Inside of the product: `multiply` checked that there are as many outputs as rows of activations times rows of
+        // weights.
+        out: product.out.as_mut_ptr().wrapping_add(part.rows.start * layout.rows + first_row),
         outs: layout.rows.min(part.panels.end * PANEL) - first_row,
         out_stride: layout.rows,
-    };
-    // SAFETY: the tile is made of slices that reach, from where it begins, to the end of the part and further: that
-    // `activations` have `m` rows in each form is how `Activations::set` leaves them. Its outputs belong to it alone,
-    // and the instruction set is there, as promised by the caller.
-    unsafe { weights::multiply::<V>(layout.format, groups, tile, part.rows.len()) }
+    }
 }
 
 #[cfg(test)]

@@ -25,15 +25,14 @@ fn quantised(groups: &Groups, panel: &[u8], lane: usize, activations: &Activatio
     let codes = activations.codes[m * padded..][..padded].chunks_exact(groups.length);
     let terms = &activations.terms(groups.length)[m * groups.count..][..groups.count];
     let mut sum = 0.0;
-    for ((group, codes), terms) in panel.chunks_exact(groups.bytes()).zip(codes).zip(terms) {
-        let packed = &group[groups.codes_at()..];
+    for (group, (codes, terms)) in codes.zip(terms).enumerate() {
         let products = codes.iter().enumerate();
         let dot: i32 =
-            products.map(|(column, &code)| pack::code(groups.code_bits, packed, lane, column) * i32::from(code)).sum();
-        let scale = pack::scale(groups, group, 0, lane);
+            products.map(|(column, &code)| pack::code(groups, panel, group, lane, column) * i32::from(code)).sum();
+        let scale = pack::scale(groups, panel, group, lane);
         sum = (dot as f32).mul_add(scale * terms.scale, sum);
         if groups.has_min {
-            let min = pack::scale(groups, group, groups.scales_bytes(), lane);
+            let min = pack::min(groups, panel, group, lane);
             sum = min.mul_add(terms.sum, sum);
         }
     }

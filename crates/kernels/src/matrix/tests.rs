@@ -33,16 +33,30 @@ impl Numbers {
     }
 }
 
+/// Uneven, with both signs and both ends.
+const LEVELS: [i8; 16] = [-128, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 127];
+
 fn formats() -> Vec<Format> {
-    let mut formats = vec![Format::F32, Format::F16, Format::BF16];
-    for group in [16, 32] {
-        for code_bits in [4, 8] {
-            for (has_min, f16_scales) in [(false, false), (false, true), (true, false), (true, true)] {
-                formats.push(Format::Quantised { group, code_bits, has_min, f16_scales });
-            }
+    let with_levels = |format: &Format| match *format {
+        Format::Quantised { group, codes: Codes::Levels(_), has_min, scales } => {
+            Format::Quantised { group, codes: Codes::Levels(&LEVELS), has_min, scales }
         }
+        format => format,
+    };
+    [Format::F32, Format::F16, Format::BF16].into_iter().chain(Format::QUANTISED.iter().map(with_levels)).collect()
+}
+
+/// The least and the greatest code.
+fn ends(codes: Codes) -> (i8, i8) {
+    match codes {
+        Codes::U4 => (0, 15),
+        Codes::I4 => (-8, 7),
+        Codes::U5 => (0, 31),
+        Codes::I5 => (-16, 15),
+        Codes::I6 => (-32, 31),
+        Codes::I8 => (-128, 127),
+        Codes::Levels(levels) => (levels[0], levels[15]),
     }
-    formats
 }
 
 /// A row in the kind that a format takes.
@@ -50,6 +64,7 @@ enum OwnedRow {
     F32(Vec<f32>),
     Bits16(Vec<u16>),
     Quantised { codes: Vec<i8>, scales: Vec<f32>, mins: Vec<f32> },
+    Products { codes: Vec<i8>, scales: Vec<i8>, mins: Vec<i8>, common_scales: Vec<u16>, common_mins: Vec<u16> },
 }
 
 impl OwnedRow {
@@ -58,16 +73,26 @@ impl OwnedRow {
             Format::F32 => Self::F32(numbers.floats(columns)),
             Format::F16 => Self::Bits16((0..columns).map(|_| f32_to_f16(numbers.float())).collect()),
             Format::BF16 => Self::Bits16((0..columns).map(|_| (numbers.float().to_bits() >> 16) as u16).collect()),
-            Format::Quantised { group, code_bits, f16_scales, .. } => {
-                let code =
-                    |numbers: &mut Numbers| if code_bits == 4 { numbers.below(16) as i8 } else { numbers.next() as i8 };
+            Format::Quantised { group, codes: kind, scales, .. } => {
+                let (least, greatest) = ends(kind);
+                let code = |numbers: &mut Numbers| match kind {
+                    Codes::Levels(levels) => levels[numbers.below(16)],
+                    _ => (i64::from(least) + numbers.below((greatest as i64 - least as i64 + 1) as usize) as i64) as i8,
+                };
                 let codes = (0..columns).map(|_| code(numbers)).collect();
-                let mut scales = numbers.floats(columns.div_ceil(group));
-                let mut mins = numbers.floats(columns.div_ceil(group));
-                if f16_scales {
-                    scales.iter_mut().chain(&mut mins).for_each(|scale| *scale = f16_to_f32(f32_to_f16(*scale)));
+                let groups = columns.div_ceil(group);
+                if scales == Scales::Products {
+                    let mut factors = || (0..groups).map(|_| numbers.next() as i8).collect();
+                    let (scales, mins) = (factors(), factors());
+                    let mut halves =
+                        || (0..columns.div_ceil(256)).map(|_| f32_to_f16(numbers.float() / 128.0)).collect();
+                    return Self::Products { codes, scales, mins, common_scales: halves(), common_mins: halves() };
                 }
-                Self::Quantised { codes, scales, mins }
+                let (mut given, mut mins) = (numbers.floats(groups), numbers.floats(groups));
+                if scales == Scales::F16 {
+                    given.iter_mut().chain(&mut mins).for_each(|scale| *scale = f16_to_f32(f32_to_f16(*scale)));
+                }
+                Self::Quantised { codes, scales: given, mins }
             }
         }
     }
@@ -77,23 +102,60 @@ impl OwnedRow {
             Self::F32(values) => Row::F32(values),
             Self::Bits16(values) => Row::Bits16(values),
             Self::Quantised { codes, scales, mins } => Row::Quantised { codes, scales, mins },
+            Self::Products { codes, scales, mins, common_scales, common_mins } => {
+                Row::Products { codes, scales, mins, common_scales, common_mins }
+            }
+        }
+    }
+
+    /// Each column's scale, code and min.
+    fn parts(&self, format: Format) -> Vec<(f32, f32, f32)> {
+        let Format::Quantised { group, has_min, .. } = format else { return Vec::new() };
+        let parts = |codes: &[i8], scale: &dyn Fn(usize) -> f32, min: &dyn Fn(usize) -> f32| {
+            let part = |(column, &code): (usize, &i8)| {
+                (scale(column), f32::from(code), if has_min { min(column) } else { 0.0 })
+            };
+            codes.iter().enumerate().map(part).collect()
+        };
+        match self {
+            Self::Quantised { codes, scales, mins } => {
+                parts(codes, &|column| scales[column / group], &|column| mins[column / group])
+            }
+            Self::Products { codes, scales, mins, common_scales, common_mins } => {
+                let product = |common: &[u16], factors: &[i8], column: usize| {
+                    f16_to_f32(common[column / 256]) * f32::from(factors[column / group])
+                };
+                parts(codes, &|column| product(common_scales, scales, column), &|column| {
+                    product(common_mins, mins, column)
+                })
+            }
+            _ => Vec::new(),
         }
     }
 
     /// What the row means.
     fn values(&self, format: Format) -> Vec<f32> {
+        let has_min = matches!(format, Format::Quantised { has_min: true, .. });
         match (self, format) {
             (Self::F32(values), _) => values.clone(),
             (Self::Bits16(values), Format::F16) => values.iter().map(|&bits| f16_to_f32(bits)).collect(),
             (Self::Bits16(values), _) => values.iter().map(|&bits| bf16_to_f32(bits)).collect(),
-            (Self::Quantised { codes, scales, mins }, Format::Quantised { group, has_min, .. }) => {
-                let value = |(column, &code): (usize, &i8)| {
-                    let product = scales[column / group] * f32::from(code);
-                    if has_min { product + mins[column / group] } else { product }
-                };
-                codes.iter().enumerate().map(value).collect()
+            _ => {
+                let value = |(scale, code, min)| if has_min { scale * code + min } else { scale * code };
+                self.parts(format).into_iter().map(value).collect()
             }
-            _ => unreachable!("a quantised row has a quantised format"),
+        }
+    }
+
+    /// The sum of the magnitudes of the row's parts.
+    fn magnitudes(&self, format: Format) -> f64 {
+        match self {
+            Self::F32(values) => values.iter().map(|value| f64::from(value.abs())).sum(),
+            Self::Bits16(values) => values.len() as f64,
+            _ => {
+                let parts = self.parts(format).into_iter();
+                parts.map(|(scale, code, min)| f64::from(scale * code).abs() + f64::from(min.abs())).sum()
+            }
         }
     }
 }
@@ -144,14 +206,17 @@ fn a_row_comes_back_as_it_was_packed() {
 
 #[test]
 fn packed_sizes_are_as_small_as_promised() {
-    let quantised = |group, code_bits, has_min, f16_scales| {
-        let format = Format::Quantised { group, code_bits, has_min, f16_scales };
-        Matrix::packed_bytes(format, 16, 64) as f64 * 8.0 / (16.0 * 64.0)
+    let quantised = |group, codes, has_min, scales| {
+        let format = Format::Quantised { group, codes, has_min, scales };
+        Matrix::packed_bytes(format, 16, 512) as f64 * 8.0 / (16.0 * 512.0)
     };
-    assert_eq!(quantised(32, 4, true, true), 5.0);
-    assert_eq!(quantised(32, 4, false, true), 4.5);
-    assert_eq!(quantised(32, 8, false, true), 8.5);
-    assert_eq!(quantised(16, 8, false, false), 10.0);
+    assert_eq!(quantised(32, Codes::U4, true, Scales::F16), 5.0);
+    assert_eq!(quantised(32, Codes::U4, true, Scales::Products), 4.625);
+    assert_eq!(quantised(32, Codes::U5, true, Scales::Products), 5.625);
+    assert_eq!(quantised(32, Codes::I5, false, Scales::F16), 5.5);
+    assert_eq!(quantised(16, Codes::I6, false, Scales::Products), 6.5625);
+    assert_eq!(quantised(32, Codes::I8, false, Scales::F16), 8.5);
+    assert_eq!(quantised(32, Codes::Levels(&LEVELS), false, Scales::F16), 4.5);
     assert_eq!(Matrix::packed_bytes(Format::BF16, 17, 10), 32 * 10 * 2);
 }
 
@@ -171,26 +236,10 @@ fn products_are_near_to_exact_ones() {
                     weights.iter().zip(&values[m * columns..]).map(|(&w, &a)| f64::from(w) * f64::from(a)).sum();
                 // Activations are at most 1: a code is off by half a step, and each addition by an ulp of the sum of
                 // magnitudes. A min and its codes may cancel, so their magnitudes count apart.
-                let peak = magnitudes(&case.rows[row]);
+                let peak = case.rows[row].magnitudes(format);
                 let bound = peak * (0.6 / 32767.0 + columns as f64 * f64::from(f32::EPSILON));
                 assert!((f64::from(out) - exact).abs() <= bound, "{format:?} [{rows}, {columns}]: {out} for {exact}");
             }
-        }
-    }
-}
-
-/// The sum of the magnitudes of a row's parts.
-fn magnitudes(row: &OwnedRow) -> f64 {
-    match row {
-        OwnedRow::F32(values) => values.iter().map(|value| f64::from(value.abs())).sum(),
-        OwnedRow::Bits16(values) => values.len() as f64,
-        OwnedRow::Quantised { codes, scales, mins } => {
-            let group = codes.len().div_ceil(scales.len());
-            let parts = codes.iter().enumerate().map(|(column, &code)| {
-                let group = (column / group).min(scales.len() - 1);
-                f64::from(scales[group] * f32::from(code)).abs() + f64::from(mins[group].abs())
-            });
-            parts.sum()
         }
     }
 }
@@ -218,22 +267,31 @@ fn every_level_gives_the_same_bits() {
 
 #[test]
 fn extreme_codes_do_not_overflow() {
-    for (code_bits, code) in [(4, 15), (8, -128), (8, 127)] {
-        for group in [16, 32] {
-            let format = Format::Quantised { group, code_bits, has_min: true, f16_scales: false };
-            let groups = [1.0; 4];
+    for format in formats() {
+        let Format::Quantised { codes: kind, has_min, scales, .. } = format else { continue };
+        let (least, greatest) = ends(kind);
+        for code in [least, greatest] {
             for level in Level::available() {
                 let pool = Pool::new(level, 1);
-                let matrix = Matrix::pack(&pool, format, 3, 64, &|_, sink| {
-                    sink(Row::Quantised {
+                // More groups than there are make no difference but are refused.
+                let groups = Matrix::pack(&pool, format, 0, 64, &|_, _| ()).layout.groups().unwrap();
+                let ones = vec![1; 64 / groups.length];
+                let matrix = Matrix::pack(&pool, format, 3, 64, &|_, sink| match scales {
+                    Scales::Products => sink(Row::Products {
                         codes: &[code; 64],
-                        scales: &groups[..64 / group],
-                        mins: &groups[..64 / group],
-                    });
+                        scales: &ones,
+                        mins: &ones,
+                        common_scales: &[f32_to_f16(1.0)],
+                        common_mins: &[f32_to_f16(1.0)],
+                    }),
+                    _ => {
+                        let ones: Vec<f32> = ones.iter().map(|&one| f32::from(one)).collect();
+                        sink(Row::Quantised { codes: &[code; 64], scales: &ones, mins: &ones });
+                    }
                 });
                 for m in 1..9 {
                     let out = product(&pool, &matrix, m, &vec![-1.0; m * 64]);
-                    let expected = -64.0 * (f32::from(code) + 1.0);
+                    let expected = -64.0 * (f32::from(code) + if has_min { 1.0 } else { 0.0 });
                     assert!(out.iter().all(|out| (out - expected).abs() < 1e-2), "{level:?} {format:?}: {out:?}");
                 }
             }
@@ -290,7 +348,7 @@ fn several_matrices_at_once_are_as_one_by_one() {
 #[test]
 fn large_jobs_are_cut_and_put_together_again() {
     let mut numbers = Numbers(6);
-    let format = Format::Quantised { group: 32, code_bits: 4, has_min: true, f16_scales: true };
+    let format = Format::Quantised { group: 32, codes: Codes::U4, has_min: true, scales: Scales::F16 };
     let best = Level::detect();
     let (one, many) = (Pool::new(best, 1), Pool::new(best, 4));
     // The second has several blocks of rows.
@@ -341,7 +399,7 @@ fn what_is_broken_shows_in_its_row_only() {
 
 #[test]
 fn tiny_and_huge_activations_keep_their_precision() {
-    let format = Format::Quantised { group: 32, code_bits: 8, has_min: false, f16_scales: false };
+    let format = Format::Quantised { group: 32, codes: Codes::I8, has_min: false, scales: Scales::F16 };
     for level in Level::available() {
         let pool = Pool::new(level, 1);
         let matrix = Matrix::pack(&pool, format, 1, 32, &|_, sink| {
@@ -387,7 +445,7 @@ fn activations_may_shrink_and_grow() {
 #[test]
 fn ill_fitting_rows_and_shapes_are_refused() {
     let pool = Pool::new(Level::Scalar, 1);
-    let four_bits = Format::Quantised { group: 32, code_bits: 4, has_min: true, f16_scales: false };
+    let four_bits = Format::Quantised { group: 32, codes: Codes::U4, has_min: true, scales: Scales::F16 };
     let pack = |format: Format, row: Row<'_>| {
         let packed = catch_unwind(AssertUnwindSafe(|| Matrix::pack(&pool, format, 1, 40, &|_, sink| sink(row))));
         packed.is_ok()
@@ -400,6 +458,20 @@ fn ill_fitting_rows_and_shapes_are_refused() {
     assert!(!pack(four_bits, Row::Quantised { codes: &[16; 40], scales: &scales, mins: &scales }));
     assert!(!pack(four_bits, Row::Quantised { codes: &[-1; 40], scales: &scales, mins: &scales }));
     assert!(!pack(four_bits, Row::F32(&[1.0; 40])));
+    let products = Format::Quantised { group: 32, codes: Codes::U5, has_min: true, scales: Scales::Products };
+    let row = |factors: &'static [i8], common: &'static [u16]| {
+        let (scales, common_scales) = (factors, common);
+        Row::Products { codes: &[31; 40], scales, mins: scales, common_scales, common_mins: common_scales }
+    };
+    assert!(pack(products, row(&[1; 2], &[1])));
+    assert!(!pack(products, row(&[1; 3], &[1])));
+    assert!(!pack(products, row(&[1; 2], &[1; 2])));
+    assert!(!pack(products, Row::Quantised { codes: &codes, scales: &scales, mins: &scales }));
+    assert!(!pack(four_bits, row(&[1; 2], &[1])));
+    assert!(!pack(
+        Format::Quantised { group: 16, codes: Codes::U5, has_min: true, scales: Scales::F32 },
+        row(&[1], &[1])
+    ));
     assert!(!pack(Format::F32, Row::F32(&[1.0; 39])));
     assert!(!pack(Format::F16, Row::Bits16(&[1; 41])));
     assert!(!pack(Format::F32, Row::Bits16(&[1; 40])));

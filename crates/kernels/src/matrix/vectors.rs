@@ -1,7 +1,7 @@
 //! The few operations in which instruction sets differ, and the tile that is computed with them; `weights` holds the one
 //! body that all of them share.
 
-use super::{activations::Terms, layout::PANEL};
+use super::{activations::Terms, amx::Digits, layout::PANEL};
 
 /// What an instruction set does for the 16 rows of a panel at once, be it in one register or in two.
 ///
@@ -25,6 +25,16 @@ pub(super) trait Vectors {
     unsafe fn load_nibbles(from: *const u8) -> Self::Ints;
     /// Two columns out of eight: those in bits `SHIFT..SHIFT + 4` of the 16-bit lanes.
     unsafe fn nibbles<const SHIFT: u32>(packed: Self::Ints) -> Self::Ints;
+    /// `BITS` (1 or 2) times 16 bytes: for 16 rows, the bits above the fourth of 8 columns.
+    unsafe fn load_high_bits<const BITS: u32>(from: *const u8) -> Self::Ints;
+    /// The codes `low` of columns `2 * N` and `2 * N + 1` out of eight, with their high bits added to them.
+    unsafe fn with_high_bits<const BITS: u32, const N: u32>(low: Self::Ints, high: Self::Ints) -> Self::Ints;
+    /// Codes less `offset` each.
+    unsafe fn less(codes: Self::Ints, offset: i16) -> Self::Ints;
+    /// 16 bytes: the codes that 4-bit codes stand for.
+    unsafe fn load_levels(from: *const i8) -> Self::Ints;
+    /// The levels of 4-bit codes.
+    unsafe fn levels(levels: Self::Ints, codes: Self::Ints) -> Self::Ints;
     /// 32 bytes: for 16 rows, 2 columns of 8-bit codes.
     unsafe fn load_bytes(from: *const u8) -> Self::Ints;
     /// `sum + weights[0] * pair[0] + weights[1] * pair[1]` for each row; `pair` is 4 bytes.
@@ -33,6 +43,8 @@ pub(super) trait Vectors {
 
     unsafe fn zero_floats() -> Self::Floats;
     unsafe fn to_floats(ints: Self::Ints) -> Self::Floats;
+    /// 16 bytes: an `i8` for each row.
+    unsafe fn load_i8(from: *const u8) -> Self::Floats;
     /// 64 bytes.
     unsafe fn load_f32(from: *const u8) -> Self::Floats;
     /// 32 bytes.
@@ -56,6 +68,12 @@ pub(super) trait Weights: Copy {
     /// # Safety
     /// As [`Vectors`]; and the tile's pointers are good for what it says about them.
     unsafe fn tile<V: Vectors, const M: usize>(self, tile: &Tile);
+
+    /// Computes as many of `rows` rows of activations as fill tile registers well, with `digits`; how many those are.
+    ///
+    /// # Safety
+    /// As [`Vectors`], for AVX-512 VNNI and AMX; and the pointers are good for what the tile says about them.
+    unsafe fn tile_registers(self, tile: &Tile, rows: usize, digits: *const Digits) -> usize;
 }
 
 /// Panels of weights times rows of activations, and where the product goes.
@@ -75,6 +93,10 @@ pub(super) struct Tile {
     /// The same, in groups of the weights' length: `groups` a row.
     pub(super) terms: *const Terms,
     pub(super) groups: usize,
+    /// What codes stand for, in a format with levels; otherwise all zero.
+    pub(super) levels: &'static [i8; 16],
+    /// The codes as bytes, from the first row on, if whoever multiplies may use AMX.
+    pub(super) digits: Option<*const Digits>,
     /// The first output, outputs in a row of the activations that belong to these panels, and elements from one row's
     /// outputs to the next one's. The last panel may have fewer than 16.
     pub(super) out: *mut f32,
@@ -91,6 +113,7 @@ impl Tile {
             codes: self.codes.wrapping_add(rows * self.padded_columns),
             terms: self.terms.wrapping_add(rows * self.groups),
             out: self.out.wrapping_add(rows * self.out_stride),
+            digits: None,
             ..self
         }
     }

@@ -1,8 +1,9 @@
 //! How a tile is computed for each kind of weights.
 
 use super::{
-    Format,
-    layout::{Groups, PANEL},
+    Codes as CodeKind, Format, Scales as ScaleKind,
+    amx::{self, Digits},
+    layout::{Groups, PANEL, SUPER_BLOCK},
     vectors::{Tile, Vectors, Weights},
 };
 
@@ -13,29 +14,134 @@ use super::{
 pub(super) unsafe fn multiply<V: Vectors>(format: Format, groups: Option<Groups>, tile: Tile, rows: usize) {
     // SAFETY: as promised by the caller.
     unsafe {
-        match (format, groups) {
-            (Format::F16, _) => V::panels(Floats(F16), tile, rows),
-            (Format::BF16, _) => V::panels(Floats(BF16), tile, rows),
-            (_, None) => V::panels(Floats(F32), tile, rows),
-            (_, Some(groups)) => match (groups.code_bits, groups.length) {
-                (4, 16) => quantised::<V, _>(Nibbles::<16>, groups, tile, rows),
-                (4, _) => quantised::<V, _>(Nibbles::<32>, groups, tile, rows),
-                (_, 16) => quantised::<V, _>(Bytes::<16>, groups, tile, rows),
-                (_, _) => quantised::<V, _>(Bytes::<32>, groups, tile, rows),
-            },
+        let Some(Groups { length, codes, scales, .. }) = groups else {
+            return match format {
+                Format::F16 => V::panels(Floats(F16), tile, rows),
+                Format::BF16 => V::panels(Floats(BF16), tile, rows),
+                _ => V::panels(Floats(F32), tile, rows),
+            };
+        };
+        match (codes, length, scales) {
+            (CodeKind::U4, 32, ScaleKind::F16) => {
+                V::panels(Quantised(Paired(LowBits::<32>), Plain::<true, true>), tile, rows)
+            }
+            (CodeKind::U4, 32, ScaleKind::Products) => {
+                V::panels(Quantised(Paired(LowBits::<32>), Products::<true>), tile, rows);
+            }
+            (CodeKind::U4, _, _) => V::panels(Quantised(Paired(LowBits::<16>), Products::<true>), tile, rows),
+            (CodeKind::I4, 32, _) => {
+                V::panels(Quantised(Paired(Less::<8, _>(LowBits::<32>)), Plain::<false, true>), tile, rows);
+            }
+            (CodeKind::I4, _, _) => {
+                V::panels(Quantised(Paired(Less::<8, _>(LowBits::<16>)), Products::<false>), tile, rows)
+            }
+            (CodeKind::U5, _, ScaleKind::F16) => {
+                V::panels(Quantised(Paired(MoreBits::<1, 32>), Plain::<true, true>), tile, rows);
+            }
+            (CodeKind::U5, _, _) => V::panels(Quantised(Paired(MoreBits::<1, 32>), Products::<true>), tile, rows),
+            (CodeKind::I5, _, _) => {
+                V::panels(Quantised(Paired(Less::<16, _>(MoreBits::<1, 32>)), Plain::<false, true>), tile, rows);
+            }
+            (CodeKind::I6, _, _) => {
+                V::panels(Quantised(Paired(Less::<32, _>(MoreBits::<2, 16>)), Products::<false>), tile, rows);
+            }
+            (CodeKind::I8, _, _) => V::panels(Quantised(Bytes::<32>, Plain::<false, true>), tile, rows),
+            (CodeKind::Levels(_), _, ScaleKind::F16) => {
+                V::panels(Quantised(Paired(Levels::<32>), Plain::<false, true>), tile, rows);
+            }
+            (CodeKind::Levels(_), _, ScaleKind::F32) => {
+                V::panels(Quantised(Paired(Levels::<32>), Plain::<false, false>), tile, rows);
+            }
+            (CodeKind::Levels(_), _, ScaleKind::Products) => {
+                V::panels(Quantised(Paired(Levels::<32>), Products::<false>), tile, rows);
+            }
         }
     }
 }
 
-unsafe fn quantised<V: Vectors, C: Codes>(codes: C, groups: Groups, tile: Tile, rows: usize) {
-    // SAFETY: as promised by the caller.
-    unsafe {
-        match (groups.has_min, groups.f16_scales) {
-            (false, false) => V::panels(Quantised::<C, false, false>(codes), tile, rows),
-            (false, true) => V::panels(Quantised::<C, false, true>(codes), tile, rows),
-            (true, false) => V::panels(Quantised::<C, true, false>(codes), tile, rows),
-            (true, true) => V::panels(Quantised::<C, true, true>(codes), tile, rows),
+/// The scales and mins of a panel's groups.
+pub(super) trait Scales: Copy {
+    /// Whether there are mins.
+    const HAS_MIN: bool;
+    /// Groups of `length` columns that share what stands before them, and the bytes of that.
+    fn super_block(length: usize) -> (usize, usize);
+    /// Bytes of a group's scales and mins.
+    const BYTES: usize;
+    /// What stands before a super block.
+    type Header<V: Vectors>: Copy;
+
+    /// # Safety
+    /// As [`Vectors`], and so the next two; there is a header, or a group.
+    unsafe fn header<V: Vectors>(at: *const u8) -> Self::Header<V>;
+    unsafe fn scales<V: Vectors>(header: Self::Header<V>, group: *const u8) -> V::Floats;
+    /// Called only where there are mins.
+    unsafe fn mins<V: Vectors>(header: Self::Header<V>, group: *const u8) -> V::Floats;
+}
+
+/// Scales that stand for themselves, as binary16 or as f32.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<const HAS_MIN: bool, const HALF: bool>;
+
+impl<const HAS_MIN: bool, const HALF: bool> Scales for Plain<HAS_MIN, HALF> {
+    const HAS_MIN: bool = HAS_MIN;
+    const BYTES: usize = PANEL * if HALF { 2 } else { 4 } * if HAS_MIN { 2 } else { 1 };
+    type Header<V: Vectors> = ();
+
+    #[inline(always)]
+    fn super_block(_length: usize) -> (usize, usize) {
+        (usize::MAX, 0)
+    }
+
+    #[inline(always)]
+    unsafe fn header<V: Vectors>(_at: *const u8) {}
+
+    #[inline(always)]
+    unsafe fn scales<V: Vectors>((): (), group: *const u8) -> V::Floats {
+        // SAFETY: as promised by the caller.
+        unsafe { if HALF { V::load_f16(group) } else { V::load_f32(group) } }
+    }
+
+    #[inline(always)]
+    unsafe fn mins<V: Vectors>((): (), group: *const u8) -> V::Floats {
+        // SAFETY: as promised by the caller, the mins follow the scales.
+        unsafe { Self::scales::<V>((), group.add(Self::BYTES / 2)) }
+    }
+}
+
+/// Scales that are a common one times a factor.
+#[derive(Clone, Copy)]
+pub(super) struct Products<const HAS_MIN: bool>;
+
+impl<const HAS_MIN: bool> Scales for Products<HAS_MIN> {
+    const HAS_MIN: bool = HAS_MIN;
+    const BYTES: usize = PANEL * if HAS_MIN { 2 } else { 1 };
+    /// The common scales and mins.
+    type Header<V: Vectors> = (V::Floats, V::Floats);
+
+    #[inline(always)]
+    fn super_block(length: usize) -> (usize, usize) {
+        (SUPER_BLOCK / length, Self::BYTES * 2)
+    }
+
+    #[inline(always)]
+    unsafe fn header<V: Vectors>(at: *const u8) -> Self::Header<V> {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let scales = V::load_f16(at);
+            (scales, if HAS_MIN { V::load_f16(at.add(PANEL * 2)) } else { scales })
         }
+    }
+
+    #[inline(always)]
+    unsafe fn scales<V: Vectors>((common, _): Self::Header<V>, group: *const u8) -> V::Floats {
+        // SAFETY: as promised by the caller.
+        unsafe { V::multiply(common, V::load_i8(group)) }
+    }
+
+    #[inline(always)]
+    unsafe fn mins<V: Vectors>((_, common): Self::Header<V>, group: *const u8) -> V::Floats {
+        // SAFETY: as promised by the caller, the mins' factors follow those of the scales.
+        unsafe { V::multiply(common, V::load_i8(group.add(PANEL))) }
     }
 }
 
@@ -53,13 +159,20 @@ pub(super) trait Codes: Copy {
     /// As [`Vectors`]; there are `BYTES` bytes of weights and `LENGTH` codes of each row.
     unsafe fn dots<V: Vectors, const M: usize, const ACCUMULATORS: usize>(
         weights: *const u8,
+        levels: V::Ints,
         activations: [*const i16; M],
     ) -> [V::Ints; M];
+
+    /// The four pairs of columns of the `eight`-th 8 columns of a group.
+    ///
+    /// # Safety
+    /// As [`Vectors`]; there are `BYTES` bytes of weights, and such columns.
+    unsafe fn pairs<V: Vectors>(weights: *const u8, eight: usize, levels: V::Ints) -> [V::Ints; 4];
 }
 
-/// Quantised weights, with codes of kind `C`.
+/// Quantised weights, with codes of kind `C` and scales of kind `S`.
 #[derive(Clone, Copy)]
-pub(super) struct Quantised<C, const HAS_MIN: bool, const F16_SCALES: bool>(pub(super) C);
+pub(super) struct Quantised<C, S>(pub(super) C, pub(super) S);
 
 /// How far ahead of their use weights are asked for, in bytes, when few rows use them: a page, which is as far as the
 /// hardware looks by itself. A quarter of it costs a third of the bandwidth.
@@ -68,16 +181,8 @@ const AHEAD: usize = 4096;
 /// With more rows than this, weights are computed with for longer than it takes to fetch them.
 const FEW_ROWS: usize = 4;
 
-impl<C: Codes, const HAS_MIN: bool, const F16_SCALES: bool> Quantised<C, HAS_MIN, F16_SCALES> {
-    const SCALES_BYTES: usize = PANEL * if F16_SCALES { 2 } else { 4 };
-    const CODES_AT: usize = Self::SCALES_BYTES * if HAS_MIN { 2 } else { 1 };
-    const BYTES: usize = Self::CODES_AT + C::BYTES;
-
-    #[inline(always)]
-    unsafe fn load_scales<V: Vectors>(from: *const u8) -> V::Floats {
-        // SAFETY: as promised by the caller.
-        unsafe { if F16_SCALES { V::load_f16(from) } else { V::load_f32(from) } }
-    }
+impl<C: Codes, S: Scales> Quantised<C, S> {
+    const BYTES: usize = S::BYTES + C::BYTES;
 
     /// One panel: the sums of `M` rows.
     #[inline(always)]
@@ -85,45 +190,54 @@ impl<C: Codes, const HAS_MIN: bool, const F16_SCALES: bool> Quantised<C, HAS_MIN
         tile: &Tile,
         mut weights: *const u8,
     ) -> [V::Floats; M] {
-        // SAFETY: a panel has `groups` groups of `BYTES` bytes, a row of activations as many terms, and `LENGTH` times
-        // as many codes.
+        // SAFETY: a panel has `groups` groups of `BYTES` bytes, with headers where super blocks begin, a row of
+        // activations as many terms, and `LENGTH` times as many codes.
         unsafe {
+            let levels = V::load_levels(tile.levels.as_ptr());
+            let (groups_a_block, header_bytes) = S::super_block(C::LENGTH);
             let mut sums = [V::zero_floats(); M];
             let mut codes = [tile.codes; M];
             for (m, codes) in codes.iter_mut().enumerate() {
                 *codes = codes.add(m * tile.padded_columns);
             }
-            for group in 0..tile.groups {
-                if M <= FEW_ROWS {
-                    let mut line = 0;
-                    while line < Self::BYTES {
-                        V::prefetch(weights.wrapping_add(AHEAD + line));
-                        line += 64;
+            let mut group = 0;
+            while group < tile.groups {
+                let header = S::header::<V>(weights);
+                weights = weights.add(header_bytes);
+                let end = tile.groups.min(group.saturating_add(groups_a_block));
+                while group < end {
+                    if M <= FEW_ROWS {
+                        let mut line = 0;
+                        while line < Self::BYTES {
+                            V::prefetch(weights.wrapping_add(AHEAD + line));
+                            line += 64;
+                        }
                     }
-                }
-                let dots = C::dots::<V, M, ACCUMULATORS>(weights.add(Self::CODES_AT), codes);
-                let scales = Self::load_scales::<V>(weights);
-                for m in 0..M {
-                    let terms = &*tile.terms.add(m * tile.groups + group);
-                    let scales = V::multiply(scales, V::broadcast(terms.scale));
-                    sums[m] = V::fma(V::to_floats(dots[m]), scales, sums[m]);
-                    codes[m] = codes[m].add(C::LENGTH);
-                }
-                if HAS_MIN {
-                    let mins = Self::load_scales::<V>(weights.add(Self::SCALES_BYTES));
-                    for (m, sum) in sums.iter_mut().enumerate() {
+                    let dots = C::dots::<V, M, ACCUMULATORS>(weights.add(S::BYTES), levels, codes);
+                    let scales = S::scales::<V>(header, weights);
+                    for m in 0..M {
                         let terms = &*tile.terms.add(m * tile.groups + group);
-                        *sum = V::fma(mins, V::broadcast(terms.sum), *sum);
+                        let scales = V::multiply(scales, V::broadcast(terms.scale));
+                        sums[m] = V::fma(V::to_floats(dots[m]), scales, sums[m]);
+                        codes[m] = codes[m].add(C::LENGTH);
                     }
+                    if S::HAS_MIN {
+                        let mins = S::mins::<V>(header, weights);
+                        for (m, sum) in sums.iter_mut().enumerate() {
+                            let terms = &*tile.terms.add(m * tile.groups + group);
+                            *sum = V::fma(mins, V::broadcast(terms.sum), *sum);
+                        }
+                    }
+                    weights = weights.add(Self::BYTES);
+                    group += 1;
                 }
-                weights = weights.add(Self::BYTES);
             }
             sums
         }
     }
 }
 
-impl<C: Codes, const HAS_MIN: bool, const F16_SCALES: bool> Weights for Quantised<C, HAS_MIN, F16_SCALES> {
+impl<C: Codes, S: Scales> Weights for Quantised<C, S> {
     #[inline(always)]
     unsafe fn tile<V: Vectors, const M: usize>(self, tile: &Tile) {
         for panel in 0..tile.panels {
@@ -141,32 +255,118 @@ impl<C: Codes, const HAS_MIN: bool, const F16_SCALES: bool> Weights for Quantise
             }
         }
     }
+
+    unsafe fn tile_registers(self, tile: &Tile, rows: usize, digits: *const Digits) -> usize {
+        // SAFETY: as promised by the caller.
+        unsafe { amx::multiply::<C, S>(tile, rows, digits) }
+    }
 }
 
-/// 4-bit codes in groups of `LENGTH`.
-#[derive(Clone, Copy)]
-pub(super) struct Nibbles<const LENGTH: usize>;
+/// Codes that are stored in pairs of columns, eight columns after the other.
+pub(super) trait Pairs: Copy {
+    /// Columns of a group.
+    const LENGTH: usize;
+    /// Bytes of eight columns.
+    const BYTES: usize;
 
-impl<const LENGTH: usize> Codes for Nibbles<LENGTH> {
+    /// The four pairs of eight columns.
+    ///
+    /// # Safety
+    /// As [`Vectors`]; there are `BYTES` bytes.
+    unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4];
+}
+
+/// Codes of 4 bits.
+#[derive(Clone, Copy)]
+pub(super) struct LowBits<const LENGTH: usize>;
+
+impl<const LENGTH: usize> Pairs for LowBits<LENGTH> {
     const LENGTH: usize = LENGTH;
-    const BYTES: usize = LENGTH * PANEL / 2;
+    const BYTES: usize = 64;
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(eight: *const u8, _levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let packed = V::load_nibbles(eight);
+            [V::nibbles::<0>(packed), V::nibbles::<4>(packed), V::nibbles::<8>(packed), V::nibbles::<12>(packed)]
+        }
+    }
+}
+
+/// Codes of 4 bits, and `HIGH` (1 or 2) more.
+#[derive(Clone, Copy)]
+pub(super) struct MoreBits<const HIGH: u32, const LENGTH: usize>;
+
+impl<const HIGH: u32, const LENGTH: usize> Pairs for MoreBits<HIGH, LENGTH> {
+    const LENGTH: usize = LENGTH;
+    const BYTES: usize = 64 + HIGH as usize * 16;
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as promised by the caller.
+        unsafe {
+            let [a, b, c, d] = LowBits::<LENGTH>::pairs::<V>(eight, levels);
+            let high = V::load_high_bits::<HIGH>(eight.add(64));
+            [
+                V::with_high_bits::<HIGH, 0>(a, high),
+                V::with_high_bits::<HIGH, 1>(b, high),
+                V::with_high_bits::<HIGH, 2>(c, high),
+                V::with_high_bits::<HIGH, 3>(d, high),
+            ]
+        }
+    }
+}
+
+/// Codes that are stored with `OFFSET` added.
+#[derive(Clone, Copy)]
+pub(super) struct Less<const OFFSET: i16, P>(pub(super) P);
+
+impl<const OFFSET: i16, P: Pairs> Pairs for Less<OFFSET, P> {
+    const LENGTH: usize = P::LENGTH;
+    const BYTES: usize = P::BYTES;
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as promised by the caller.
+        unsafe { P::pairs::<V>(eight, levels).map(|pair| V::less(pair, OFFSET)) }
+    }
+}
+
+/// Codes of 4 bits that choose a level.
+#[derive(Clone, Copy)]
+pub(super) struct Levels<const LENGTH: usize>;
+
+impl<const LENGTH: usize> Pairs for Levels<LENGTH> {
+    const LENGTH: usize = LENGTH;
+    const BYTES: usize = 64;
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(eight: *const u8, levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as promised by the caller.
+        unsafe { LowBits::<LENGTH>::pairs::<V>(eight, levels).map(|pair| V::levels(levels, pair)) }
+    }
+}
+
+/// Their dot products.
+#[derive(Clone, Copy)]
+pub(super) struct Paired<P>(pub(super) P);
+
+impl<P: Pairs> Codes for Paired<P> {
+    const LENGTH: usize = P::LENGTH;
+    const BYTES: usize = P::LENGTH / 8 * P::BYTES;
 
     #[inline(always)]
     unsafe fn dots<V: Vectors, const M: usize, const ACCUMULATORS: usize>(
         weights: *const u8,
+        levels: V::Ints,
         activations: [*const i16; M],
     ) -> [V::Ints; M] {
-        // SAFETY: 64 bytes hold 8 columns, so all that is read lies in the group.
+        // SAFETY: what is read lies in the group.
         unsafe {
             let mut sums = [[V::zero_ints(); ACCUMULATORS]; M];
-            for eight in 0..LENGTH / 8 {
-                let packed = V::load_nibbles(weights.add(eight * 64));
-                let pairs = [
-                    V::nibbles::<0>(packed),
-                    V::nibbles::<4>(packed),
-                    V::nibbles::<8>(packed),
-                    V::nibbles::<12>(packed),
-                ];
+            for eight in 0..P::LENGTH / 8 {
+                let pairs = P::pairs::<V>(weights.add(eight * P::BYTES), levels);
                 for (n, pair) in pairs.into_iter().enumerate() {
                     for m in 0..M {
                         let sum = &mut sums[m][n % ACCUMULATORS];
@@ -176,6 +376,12 @@ impl<const LENGTH: usize> Codes for Nibbles<LENGTH> {
             }
             total::<V, M, ACCUMULATORS>(sums)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(weights: *const u8, eight: usize, levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as promised by the caller.
+        unsafe { P::pairs::<V>(weights.add(eight * P::BYTES), levels) }
     }
 }
 
@@ -190,6 +396,7 @@ impl<const LENGTH: usize> Codes for Bytes<LENGTH> {
     #[inline(always)]
     unsafe fn dots<V: Vectors, const M: usize, const ACCUMULATORS: usize>(
         weights: *const u8,
+        _levels: V::Ints,
         activations: [*const i16; M],
     ) -> [V::Ints; M] {
         // SAFETY: 32 bytes hold 2 columns, so all that is read lies in the group.
@@ -204,6 +411,12 @@ impl<const LENGTH: usize> Codes for Bytes<LENGTH> {
             }
             total::<V, M, ACCUMULATORS>(sums)
         }
+    }
+
+    #[inline(always)]
+    unsafe fn pairs<V: Vectors>(weights: *const u8, eight: usize, _levels: V::Ints) -> [V::Ints; 4] {
+        // SAFETY: as above.
+        unsafe { [0, 1, 2, 3].map(|pair| V::load_bytes(weights.add((eight * 4 + pair) * 32))) }
     }
 }
 
@@ -320,5 +533,9 @@ impl<F: Float> Weights for Floats<F> {
                 panel += 1;
             }
         }
+    }
+    /// None: there are no tiles of these floats.
+    unsafe fn tile_registers(self, _tile: &Tile, _rows: usize, _digits: *const Digits) -> usize {
+        0
     }
 }

@@ -86,7 +86,7 @@ fn answer(engine: &Engine, prompt: usize, choices: u32, rules: &Rules, max_token
 }
 
 fn rules(stop: Vec<String>, end_tokens: Vec<u32>) -> Rules {
-    Rules { stop, min_tokens: 0, end_tokens, logprobs: false, echo: None }
+    Rules { stop, min_tokens: 0, end_tokens, logprobs: false, echo: None, reading: None }
 }
 
 /// How many tokens of `text` are committed and delivered: up to the one that completes a stop, or else all, with the one
@@ -139,7 +139,7 @@ proptest! {
                     let completion_tokens = sums.iter().sum();
                     prop_assert_eq!(*usage, Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens });
                 }
-                Event::Failed { error, .. } => prop_assert!(false, "{error}"),
+                other => prop_assert!(false, "{other:?}"),
             }
         }
         prop_assert!(matches!(events.last(), Some(Event::Done(_))));
@@ -173,4 +173,50 @@ fn what_was_cached_is_known_before_the_first_token() {
         let usage = Usage { prompt_tokens: 40, cached_tokens: cached, completion_tokens: 8 };
         assert_eq!(events.last(), Some(&Event::Done(usage)));
     }
+}
+
+/// An answer to a conversation with a tool `f`, read as the model's template has it.
+fn conversation(text: &str, max_tokens: usize) -> Vec<Event> {
+    let source = "{{ tools|tojson }}{% for m in messages %}{{ m.content }}{% endfor %}{# <think> <tool_call> #}";
+    let chat = chat::Chat::new(source, None, None, Vec::new()).expect("a template");
+    let conversation = chat::Conversation {
+        messages: vec![chat::Message::new(chat::Role::User, "?")],
+        tools: vec![chat::Tool { name: "f".into(), description: None, parameters: None }],
+        ..chat::Conversation::default()
+    };
+    let prompt = chat.render(&conversation, 0).expect("a prompt");
+    let reading = Reading::new(prompt, &crate::reading::special_tokens(&tokenizer())).expect("a reading");
+    let tokens = tokenizer().encode(text, Special { add: false, parse: false }, &[]).expect("a text");
+    let end_tokens = tokenizer().end_tokens().to_vec();
+    let asked = Rules { reading: Some(Arc::new(reading)), ..rules(Vec::new(), end_tokens) };
+    answer(&reciting(&tokens, 3), 3, 1, &asked, max_tokens)
+}
+
+#[test]
+fn what_the_text_of_a_conversation_means_is_told_as_it_comes() {
+    let text = "<think>\nHmm.\n</think>\n\nI look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"ü\"}}\n</tool_call>";
+    let events = conversation(text, 100);
+    let (mut said, mut thought, mut arguments, mut tokens) = (String::new(), String::new(), String::new(), 0);
+    for event in &events {
+        match event {
+            Event::Text { text, tokens: new, .. } => {
+                said.push_str(text);
+                tokens += new;
+            }
+            Event::Reasoning { text, .. } => thought.push_str(text),
+            Event::Arguments { text, .. } => arguments.push_str(text),
+            Event::ToolCall { id, name, .. } => assert!(id.starts_with("call_") && name == "f", "{id} {name}"),
+            _ => {}
+        }
+    }
+    assert_eq!((said.as_str(), thought.as_str(), arguments.as_str()), ("I look.", "Hmm.", r#"{"a":"ü"}"#));
+    assert!(events.contains(&Event::Finished { choice: 0, reason: FinishReason::ToolCalls, stop: None }));
+    assert_eq!(
+        events.last(),
+        Some(&Event::Done(Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens: tokens }))
+    );
+    assert!(events.iter().filter(|event| matches!(event, Event::Reasoning { .. })).count() > 1, "piece by piece");
+    let cut = conversation(text, tokens as usize - 8);
+    assert!(cut.contains(&Event::Finished { choice: 0, reason: FinishReason::Length, stop: None }), "{cut:?}");
+    assert!(cut.iter().any(|event| matches!(event, Event::ToolCall { .. })), "{cut:?}");
 }

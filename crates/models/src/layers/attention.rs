@@ -12,31 +12,42 @@ use super::{Norm, Step};
 use crate::{
     Error,
     config::ModelConfig,
-    loader::{Loader, Name},
+    loader::{Loader, Name, Rows},
 };
 
 const QUERY: Name = Name::new("attn_q", "self_attn.q_proj");
 const KEY: Name = Name::new("attn_k", "self_attn.k_proj");
 const VALUE: Name = Name::new("attn_v", "self_attn.v_proj");
+/// The three in one, in this order.
+const QUERY_KEY_VALUE: Name = Name::new("attn_qkv", "self_attn.qkv_proj");
 const OUTPUT: Name = Name::new("attn_output", "self_attn.o_proj");
+const SINKS: Name = Name::new("attn_sinks.weight", "self_attn.sinks");
 const QUERY_NORM: Name = Name::new("attn_q_norm", "self_attn.q_norm");
 const KEY_NORM: Name = Name::new("attn_k_norm", "self_attn.k_norm");
 
-/// What an architecture's attention has beside its four matrices.
+/// What an architecture's attention has beside its four matrices, and how those are stored.
+#[derive(Default)]
 pub(crate) struct AttentionOptions {
     /// Biases of the four.
     pub(crate) bias: Bias,
     /// A norm over each query and key head, before the rotation.
     pub(crate) head_norms: bool,
+    /// Query, key and value are rows of one tensor.
+    pub(crate) fused: bool,
+    /// Each query head has a score that takes part in the softmax and has no value.
+    pub(crate) sinks: bool,
 }
 
 /// Whether matrices have biases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Bias {
     /// Where the checkpoint has them.
+    #[default]
     WhereStored,
     /// Query, key and value must have them.
     QueryKeyValue,
+    /// All four must have them.
+    All,
 }
 
 /// One layer's attention.
@@ -46,7 +57,9 @@ pub(crate) struct Attention {
     value: Projection,
     output: Projection,
     head_norms: Option<(Norm, Norm)>,
-    shape: Shape,
+    /// One a query head.
+    sinks: Option<Vec<f32>>,
+    shape: Shape<'static>,
     rope: usize,
     pairing: Pairing,
 }
@@ -55,6 +68,22 @@ pub(crate) struct Attention {
 struct Projection {
     weight: Matrix,
     bias: Option<Vec<f32>>,
+}
+
+impl Projection {
+    fn load(
+        loader: &Loader<'_>,
+        layer: usize,
+        (name, rows): (Name, &Rows),
+        columns: usize,
+        bias_needed: bool,
+    ) -> Result<Self, Error> {
+        let weight = loader.layer_matrix(layer, name, rows, columns)?;
+        match loader.layer_bias(layer, name, rows)? {
+            None if bias_needed => Err(loader.lacks_layer_bias(layer, name, rows)),
+            bias => Ok(Self { weight, bias }),
+        }
+    }
 }
 
 impl Attention {
@@ -66,23 +95,31 @@ impl Attention {
         options: &AttentionOptions,
     ) -> Result<Self, Error> {
         let (wide, narrow) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let projection = |name, rows, columns, bias_needed| {
-            let weight = loader.layer_matrix(layer, name, rows, columns)?;
-            let bias = match loader.layer_bias(layer, name, rows)? {
-                None if bias_needed => return Err(loader.lacks_layer_bias(layer, name, rows)),
-                bias => bias,
-            };
-            Ok(Projection { weight, bias })
+        let stored = if options.fused {
+            let of = |taken| (QUERY_KEY_VALUE, Rows { stored: wide + 2 * narrow, taken });
+            [of(0..wide), of(wide..wide + narrow), of(wide + narrow..wide + 2 * narrow)]
+        } else {
+            [(QUERY, Rows::all(wide)), (KEY, Rows::all(narrow)), (VALUE, Rows::all(narrow))]
         };
-        let bias_needed = options.bias == Bias::QueryKeyValue;
+        let projection = |(name, rows): &(Name, Rows)| {
+            let bias_needed = options.bias != Bias::WhereStored;
+            Projection::load(loader, layer, (*name, rows), config.hidden, bias_needed)
+        };
         let head_norm = |name| Norm::of_layer(loader, config, layer, name, config.head_dim);
         let layer_config = config.layers[layer];
         Ok(Self {
-            query: projection(QUERY, wide, config.hidden, bias_needed)?,
-            key: projection(KEY, narrow, config.hidden, bias_needed)?,
-            value: projection(VALUE, narrow, config.hidden, bias_needed)?,
-            output: projection(OUTPUT, config.hidden, wide, false)?,
+            query: projection(&stored[0])?,
+            key: projection(&stored[1])?,
+            value: projection(&stored[2])?,
+            output: Projection::load(
+                loader,
+                layer,
+                (OUTPUT, &Rows::all(config.hidden)),
+                wide,
+                options.bias == Bias::All,
+            )?,
             head_norms: if options.head_norms { Some((head_norm(QUERY_NORM)?, head_norm(KEY_NORM)?)) } else { None },
+            sinks: options.sinks.then(|| loader.layer_vector_named(layer, SINKS, config.heads)).transpose()?,
             shape: config.attention_shape(layer_config),
             rope: layer_config.rope,
             pairing: config.pairing,
@@ -92,7 +129,7 @@ impl Attention {
     /// `scratch.rows = attention(scratch.rows)`; stores the rows' keys and values in `kv`.
     pub(crate) fn apply(&self, step: &mut Step<'_>, kv: &mut LayerKv) {
         let (pool, rows) = (step.pool, step.rows());
-        let (shape, scratch) = (&self.shape, &mut *step.scratch);
+        let (shape, scratch) = (&Shape { sinks: self.sinks.as_deref(), ..self.shape }, &mut *step.scratch);
         let (wide, narrow) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
         let hidden = self.output.weight.rows();
         let query = scratch.query.of_length(rows * wide);

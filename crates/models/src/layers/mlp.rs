@@ -1,19 +1,22 @@
 //! The gated MLP (arXiv 2002.05202): `down(activation(gate(x)) * up(x))`.
 
 use kernels::{
+    Pool,
     elementwise::{self, Activation},
-    matrix::{self, Matrix},
+    matrix::{self, Activations, Matrix},
 };
 
-use super::Step;
+use super::{Buffer, Scratch, Step};
 use crate::{
     Error,
     config::ModelConfig,
-    loader::{Loader, Name},
+    loader::{Loader, Name, Rows},
 };
 
 const GATE: Name = Name::new("ffn_gate", "mlp.gate_proj");
 const UP: Name = Name::new("ffn_up", "mlp.up_proj");
+/// The two in one, in this order.
+const GATE_UP: Name = Name::new("ffn_up", "mlp.gate_up_proj");
 const DOWN: Name = Name::new("ffn_down", "mlp.down_proj");
 
 /// One layer's MLP.
@@ -29,31 +32,69 @@ pub(crate) struct GatedMlp {
 impl GatedMlp {
     /// Takes one layer's tensors.
     pub(crate) fn load(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Self, Error> {
-        let (hidden, wide) = (config.hidden, config.feed_forward);
-        Ok(Self {
-            gate: loader.layer_matrix(layer, GATE, wide, hidden)?,
-            up: loader.layer_matrix(layer, UP, wide, hidden)?,
-            down: loader.layer_matrix(layer, DOWN, hidden, wide)?,
-            biases: [
-                loader.layer_bias(layer, GATE, wide)?,
-                loader.layer_bias(layer, UP, wide)?,
-                loader.layer_bias(layer, DOWN, hidden)?,
-            ],
-            activation: config.activation,
-        })
+        let wide = Rows::all(config.feed_forward);
+        Self::load_from(loader, config, layer, [(GATE, &wide), (UP, &wide)])
+    }
+
+    /// Takes one layer's tensors, of which one holds gate and up.
+    pub(crate) fn load_fused(loader: &Loader<'_>, config: &ModelConfig, layer: usize) -> Result<Self, Error> {
+        let wide = config.feed_forward;
+        let of = |taken| Rows { stored: 2 * wide, taken };
+        Self::load_from(loader, config, layer, [(GATE_UP, &of(0..wide)), (GATE_UP, &of(wide..2 * wide))])
+    }
+
+    fn load_from(
+        loader: &Loader<'_>,
+        config: &ModelConfig,
+        layer: usize,
+        [(gate, gate_rows), (up, up_rows)]: [(Name, &Rows); 2],
+    ) -> Result<Self, Error> {
+        let (hidden, down_rows) = (config.hidden, &Rows::all(config.hidden));
+        let matrices = [
+            loader.layer_matrix(layer, gate, gate_rows, hidden)?,
+            loader.layer_matrix(layer, up, up_rows, hidden)?,
+            loader.layer_matrix(layer, DOWN, down_rows, config.feed_forward)?,
+        ];
+        let biases = [
+            loader.layer_bias(layer, gate, gate_rows)?,
+            loader.layer_bias(layer, up, up_rows)?,
+            loader.layer_bias(layer, DOWN, down_rows)?,
+        ];
+        Ok(Self::of_parts(matrices, biases, config.activation))
+    }
+
+    /// Puts gate, up and down together, each with its bias.
+    pub(crate) fn of_parts(
+        [gate, up, down]: [Matrix; 3],
+        biases: [Option<Vec<f32>>; 3],
+        activation: Activation,
+    ) -> Self {
+        Self { gate, up, down, biases, activation }
     }
 
     /// `scratch.rows = mlp(scratch.rows)`.
     pub(crate) fn apply(&self, step: &mut Step<'_>) {
-        let (pool, rows) = (step.pool, step.rows());
-        let scratch = &mut *step.scratch;
+        let length = step.rows() * self.gate.columns();
+        let Scratch { rows, activations, gate, up, .. } = &mut *step.scratch;
+        self.run(step.pool, rows.of_length(length), activations, [gate, up]);
+    }
+
+    /// `rows = mlp(rows)`; the other arguments are memory.
+    pub(crate) fn run(
+        &self,
+        pool: &Pool,
+        rows: &mut [f32],
+        activations: &mut Activations,
+        [gate, up]: [&mut Buffer; 2],
+    ) {
         let (hidden, wide) = (self.gate.columns(), self.down.columns());
-        let gate = scratch.gate.of_length(rows * wide);
-        let up = scratch.up.of_length(rows * wide);
+        let count = rows.len() / hidden;
+        let gate = gate.of_length(count * wide);
+        let up = up.of_length(count * wide);
         let [gate_bias, up_bias, down_bias] = &self.biases;
 
-        scratch.activations.set(pool, rows, hidden, scratch.rows.of_length(rows * hidden));
-        matrix::multiply(pool, &scratch.activations, &mut [(&self.gate, &mut *gate), (&self.up, &mut *up)]);
+        activations.set(pool, count, hidden, rows);
+        matrix::multiply(pool, activations, &mut [(&self.gate, &mut *gate), (&self.up, &mut *up)]);
         for (bias, out) in [(gate_bias, &mut *gate), (up_bias, &mut *up)] {
             if let Some(bias) = bias {
                 elementwise::add_bias(pool, out, bias);
@@ -61,11 +102,10 @@ impl GatedMlp {
         }
         elementwise::gated(pool, self.activation, gate, up);
 
-        scratch.activations.set(pool, rows, wide, gate);
-        let out = scratch.rows.of_length(rows * hidden);
-        matrix::multiply(pool, &scratch.activations, &mut [(&self.down, &mut *out)]);
+        activations.set(pool, count, wide, gate);
+        matrix::multiply(pool, activations, &mut [(&self.down, &mut *rows)]);
         if let Some(bias) = down_bias {
-            elementwise::add_bias(pool, out, bias);
+            elementwise::add_bias(pool, rows, bias);
         }
     }
 }

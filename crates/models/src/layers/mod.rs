@@ -4,16 +4,19 @@
 //! it. So a layer reads as its formula does, and nothing is allocated once the scratch memory has grown.
 
 mod attention;
+pub(crate) mod experts;
 mod mlp;
 mod norm;
 mod pre_norm;
 mod rope;
+mod sandwich;
 
 pub(crate) use attention::{Attention, AttentionOptions, Bias};
 pub(crate) use mlp::GatedMlp;
 pub(crate) use norm::Norm;
-pub(crate) use pre_norm::PreNormLayer;
-pub(crate) use rope::{Rope, checked_base};
+pub(crate) use pre_norm::{FeedForward, PreNormLayer};
+pub(crate) use rope::{Rope, Scaling, checked_base};
+pub(crate) use sandwich::SandwichLayer;
 
 use kernels::{Pool, attention::Span, elementwise, matrix::Activations, rope::Table};
 
@@ -67,6 +70,11 @@ pub(crate) struct Scratch {
     attended: Buffer,
     gate: Buffer,
     up: Buffer,
+    routes: experts::Routes,
+    /// The rows of one expert, `[its rows, hidden]`.
+    gathered: Buffer,
+    /// What the experts add up to, `[rows, hidden]`.
+    sums: Buffer,
 }
 
 /// Floats that are written before they are read.

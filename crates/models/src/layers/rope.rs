@@ -1,7 +1,7 @@
 //! Rotary positions: the frequencies of a model and their stretching for long contexts.
 //!
-//! Sources: RoFormer (arXiv 2104.09864), linear interpolation (arXiv 2306.15595), YaRN (arXiv 2309.00071), and for
-//! `llama3` the rule published with Llama 3.1.
+//! Sources: RoFormer (arXiv 2104.09864), linear interpolation (arXiv 2306.15595), YaRN (arXiv 2309.00071), LongRoPE
+//! (arXiv 2402.13753), and for `llama3` the rule published with Llama 3.1.
 
 use std::f64::consts::TAU;
 
@@ -25,6 +25,8 @@ const LOW: Key = Key::only_hugging_face("low_freq_factor");
 const HIGH: Key = Key::only_hugging_face("high_freq_factor");
 const TRUNCATE: Key = Key::only_hugging_face("truncate");
 const MSCALE: Key = Key::only_hugging_face("mscale");
+const SHORT_FACTORS: Key = Key::only_hugging_face("short_factor");
+const LONG_FACTORS: Key = Key::only_hugging_face("long_factor");
 
 /// Beyond a turn per position there is no rotation to speak of; this only keeps angles finite.
 const FASTEST: f64 = 1e6;
@@ -51,6 +53,20 @@ pub(crate) enum Scaling {
     Llama3 { factor: f64, low: f64, high: f64, original: f64 },
     /// The same idea with a ramp over dimensions, and larger scores.
     Yarn { factor: f64, fast: f64, slow: f64, original: f64, magnitude: Magnitude, truncate: bool },
+    /// A divisor for each pair of dimensions, from one of two sets. `None`: a GGUF keeps them in tensors.
+    ///
+    /// The authors change from one set to the other when a text outgrows `original`, which would change what its first
+    /// tokens mean in hindsight. Here the context that the model is loaded with decides, once and for all texts.
+    LongRope { factors: Option<Factors>, original: f64, magnitude: f64 },
+}
+
+/// LongRoPE's two sets of divisors, one number for each pair of dimensions.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Factors {
+    /// For contexts no longer than those of the first training.
+    short: Vec<f64>,
+    /// For longer ones.
+    long: Vec<f64>,
 }
 
 /// YaRN's factor on cosine and sine.
@@ -83,21 +99,31 @@ impl Rope {
             let base = nested.positive(BASE)?.or(settings.positive(BASE)?);
             let base = checked_base(&nested, base.unwrap_or(default_base))?;
             let dimensions = dimensions(&nested, head_dim)?;
-            return Ok(Self { base, dimensions, scaling: Scaling::read(&nested, context_length)? });
+            let scaling = Scaling::read(&nested, settings, context_length, dimensions)?;
+            return Ok(Self { base, dimensions, scaling });
         }
         let base = checked_base(settings, settings.positive(BASE)?.unwrap_or(default_base))?;
         let dimensions = dimensions(settings, head_dim)?;
         let scaling = match settings.object("rope_scaling") {
-            Some(scaling) => Scaling::read(&Settings::HuggingFace { config: scaling }, context_length)?,
-            None if settings.is_gguf() => Scaling::read(settings, context_length)?,
+            Some(config) => Scaling::read(&Settings::HuggingFace { config }, settings, context_length, dimensions)?,
+            None if settings.is_gguf() => Scaling::read(settings, settings, context_length, dimensions)?,
             None => Scaling::None,
         };
         Ok(Self { base, dimensions, scaling })
     }
 
-    /// Radians per position of each rotating pair, and the factor on cosine and sine. `divisors` come from a GGUF's
-    /// tensor `rope_freqs.weight`, which holds a scaling already worked out.
-    pub(crate) fn frequencies(&self, divisors: Option<&[f32]>) -> Result<(Vec<f64>, f32), Error> {
+    /// Whether LongRoPE's second set of divisors is the one for this context.
+    pub(crate) fn is_long(&self, context_length: usize) -> bool {
+        matches!(self.scaling, Scaling::LongRope { original, .. } if context_length as f64 > original)
+    }
+
+    /// Radians per position of each rotating pair, and the factor on cosine and sine, for a model that is loaded with
+    /// this context. `divisors` come from a GGUF's tensors, which hold a scaling already worked out.
+    pub(crate) fn frequencies(
+        &self,
+        divisors: Option<&[f32]>,
+        context_length: usize,
+    ) -> Result<(Vec<f64>, f32), Error> {
         let pairs = self.dimensions / 2;
         let mut inverse: Vec<f64> =
             (0..pairs).map(|pair| self.base.powf(-2.0 * pair as f64 / self.dimensions as f64)).collect();
@@ -138,6 +164,13 @@ impl Rope {
                     Magnitude::ByFactor(more) => more * by_factor,
                 };
             }
+            Scaling::LongRope { factors, magnitude: given, .. } => {
+                magnitude = *given;
+                if let Some(Factors { short, long }) = factors {
+                    let factors = if self.is_long(context_length) { long } else { short };
+                    inverse.iter_mut().zip(factors).for_each(|(frequency, factor)| *frequency /= factor);
+                }
+            }
         }
         if let Some(divisors) = divisors {
             for (frequency, divisor) in inverse.iter_mut().zip(divisors) {
@@ -156,8 +189,13 @@ impl Rope {
 }
 
 impl Scaling {
-    /// `settings`: a GGUF, or the object that holds `rope_type` (once `type`).
-    fn read(settings: &Settings<'_>, context_length: usize) -> Result<Self, Error> {
+    /// `settings`: a GGUF, or the object that holds `rope_type` (once `type`); `all`: what that object is part of.
+    fn read(
+        settings: &Settings<'_>,
+        all: &Settings<'_>,
+        context_length: usize,
+        dimensions: usize,
+    ) -> Result<Self, Error> {
         let kind = match settings.text(KIND)? {
             Some(kind) => Some(kind),
             None => settings.text(KIND_OLD)?,
@@ -203,10 +241,47 @@ impl Scaling {
                     truncate: settings.flag(TRUNCATE)?.unwrap_or(true),
                 })
             }
+            // "su" is its name in the first files.
+            Some("longrope" | "su") => Self::long_rope(settings, all, context_length, dimensions),
             Some(other) => Err(Error::Unsupported {
-                feature: format!("{} = {other:?} (known are default, linear, llama3, yarn)", settings.spelled(KIND)),
+                feature: format!(
+                    "{} = {other:?} (known are default, linear, llama3, yarn, longrope)",
+                    settings.spelled(KIND)
+                ),
             }),
         }
+    }
+
+    /// LongRoPE, whose divisors a GGUF keeps in tensors and a `config.json` in two lists. Arguments as for `read`.
+    pub(crate) fn long_rope(
+        settings: &Settings<'_>,
+        all: &Settings<'_>,
+        context_length: usize,
+        dimensions: usize,
+    ) -> Result<Self, Error> {
+        let original = settings.positive(ORIGINAL)?.or(all.positive(ORIGINAL)?).unwrap_or(context_length as f64);
+        if original <= 1.0 {
+            return Err(settings.bad(ORIGINAL, original, "more than one token"));
+        }
+        let given = settings.positive(MAGNITUDE)?;
+        if settings.is_gguf() {
+            return Ok(Self::LongRope { factors: None, original, magnitude: given.unwrap_or(1.0) });
+        }
+        let factors = |key: Key| {
+            let numbers = settings.numbers(key)?.ok_or_else(|| Error::MissingSetting { key: settings.spelled(key) })?;
+            if numbers.len() != dimensions / 2 || numbers.iter().any(|number| *number <= 0.0) {
+                let wanted = format!("{} numbers above zero, one for each pair of dimensions", dimensions / 2);
+                return Err(settings.bad(key, format!("a list of {}", numbers.len()), wanted));
+            }
+            Ok(numbers)
+        };
+        let factor = settings.positive(FACTOR)?.unwrap_or(context_length as f64 / original);
+        let by_factor = if factor > 1.0 { (1.0 + factor.ln() / original.ln()).sqrt() } else { 1.0 };
+        Ok(Self::LongRope {
+            factors: Some(Factors { short: factors(SHORT_FACTORS)?, long: factors(LONG_FACTORS)? }),
+            original,
+            magnitude: given.unwrap_or(by_factor),
+        })
     }
 }
 
@@ -234,7 +309,7 @@ mod tests {
 
     #[test]
     fn the_first_pair_turns_one_radian_a_position_and_the_rest_fall_off_by_the_base() {
-        let (inverse, magnitude) = Rope::plain(10_000.0, 4).frequencies(None).expect("plain");
+        let (inverse, magnitude) = Rope::plain(10_000.0, 4).frequencies(None, 4096).expect("plain");
         assert_eq!(magnitude, 1.0);
         assert_eq!(inverse[0], 1.0);
         assert!((inverse[1] - 0.01).abs() < 1e-15);
@@ -244,8 +319,8 @@ mod tests {
     fn llama3_keeps_short_waves_and_stretches_long_ones() {
         let scaling = Scaling::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 8192.0 };
         let rope = Rope { base: 500_000.0, dimensions: 128, scaling };
-        let (plain, _) = Rope::plain(500_000.0, 128).frequencies(None).expect("plain");
-        let (scaled, _) = rope.frequencies(None).expect("scaled");
+        let (plain, _) = Rope::plain(500_000.0, 128).frequencies(None, 4096).expect("plain");
+        let (scaled, _) = rope.frequencies(None, 4096).expect("scaled");
         assert_eq!(plain[0], scaled[0]);
         assert_eq!(plain[63] / 8.0, scaled[63]);
         let ratios: Vec<f64> = plain.iter().zip(&scaled).map(|(plain, scaled)| plain / scaled).collect();
@@ -256,12 +331,12 @@ mod tests {
     /// The figures of Qwen2.5: waves of pair 23.59 turn 32 times in 32,768 positions, those of pair 39.65 once.
     #[test]
     fn yarn_blends_between_whole_dimensions_unless_told_not_to() {
-        let (plain, _) = Rope::plain(1e6, 128).frequencies(None).expect("plain");
+        let (plain, _) = Rope::plain(1e6, 128).frequencies(None, 4096).expect("plain");
         for (truncate, low, high) in [(true, 23.0, 40.0), (false, 23.594, 39.651)] {
             let magnitude = Magnitude::ByFactor(1.0);
             let scaling = Scaling::Yarn { factor: 4.0, fast: 32.0, slow: 1.0, original: 32768.0, magnitude, truncate };
             let rope = Rope { base: 1e6, dimensions: 128, scaling };
-            let (scaled, magnitude) = rope.frequencies(None).expect("scaled");
+            let (scaled, magnitude) = rope.frequencies(None, 4096).expect("scaled");
             assert_eq!(magnitude, 1.138_629_4);
             for (pair, (plain, scaled)) in plain.iter().zip(&scaled).enumerate() {
                 let kept: f64 = 1.0 - ((pair as f64 - low) / (high - low)).clamp(0.0, 1.0);
@@ -276,12 +351,28 @@ mod tests {
 
     #[test]
     fn divisors_that_overflow_are_an_error() {
-        assert!(Rope::plain(10_000.0, 4).frequencies(Some(&[1e-30, 1.0])).is_err());
+        assert!(Rope::plain(10_000.0, 4).frequencies(Some(&[1e-30, 1.0]), 4096).is_err());
     }
 
     fn read(config: &str) -> Result<Rope, Error> {
         let config: serde_json::Value = serde_json::from_str(config).expect("the test's own JSON");
         Rope::read(&Settings::HuggingFace { config: &config }, 64, 4096, 10_000.0)
+    }
+
+    #[test]
+    fn the_context_chooses_between_short_and_long_divisors() {
+        let lists = r#""short_factor": [1, 2], "long_factor": [4, 8]"#;
+        let config = format!(
+            r#"{{"original_max_position_embeddings": 512, "partial_rotary_factor": 0.0625,
+                 "rope_scaling": {{"type": "su", {lists}}}}}"#
+        );
+        let rope = read(&config).expect("all is there");
+        for (context_length, wanted) in [(512, [1.0, 0.005]), (513, [0.25, 0.00125])] {
+            let (inverse, magnitude) = rope.frequencies(None, context_length).expect("within reason");
+            assert!(inverse.iter().zip(wanted).all(|(found, wanted)| (found / wanted - 1.0).abs() < 1e-12));
+            // The context is stretched eightfold: √(1 + ln 8 / ln 512) = √(1 + 1/3).
+            assert_eq!(magnitude, (4.0f64 / 3.0).sqrt() as f32);
+        }
     }
 
     #[test]
@@ -298,6 +389,8 @@ mod tests {
         for config in [
             r#"{"rope_scaling": {"type": "dynamic", "factor": 4}}"#,
             r#"{"rope_scaling": {"rope_type": "longrope"}}"#,
+            r#"{"rope_scaling": {"rope_type": "longrope", "long_factor": [1], "short_factor": [1]}}"#,
+            r#"{"rope_scaling": {"rope_type": "longrope", "long_factor": 1, "short_factor": 1}}"#,
             r#"{"rope_scaling": {"rope_type": "linear"}}"#,
             r#"{"rope_scaling": {"rope_type": "linear", "factor": -1}}"#,
             r#"{"rope_theta": 0.5}"#,

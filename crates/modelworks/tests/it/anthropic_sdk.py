@@ -1,4 +1,5 @@
-"""Drives the server with the official SDK: messages, streams, async, token counts, stop sequences, models, errors."""
+"""Drives the server with the official SDK: messages, streams, async, token counts, stop sequences, tools, models,
+errors."""
 
 import asyncio
 import os
@@ -75,7 +76,7 @@ def stream():
     assert kinds[:2] == ["message_start", "content_block_start"], kinds
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"], kinds
     assert set(kinds[2:-3]) == {"content_block_delta"}, kinds
-    assert raw[0].message.usage.input_tokens == prompt(whole.usage) and raw[0].message.stop_reason is None, raw[0]
+    assert prompt(raw[0].message.usage) == prompt(whole.usage) and raw[0].message.stop_reason is None, raw[0]
     assert {event.index for event in raw[1:-2]} == {0}
     assert "".join(event.delta.text for event in raw[2:-3]) == text
     assert raw[-2].delta.stop_reason == whole.stop_reason
@@ -97,6 +98,30 @@ def count_tokens():
     count = client.messages.count_tokens(model=MODEL, messages=messages).input_tokens
     assert count == prompt(ask("What is the capital of France?").usage)
     assert client.messages.count_tokens(model=MODEL, messages=messages, system="Be very brief, please.").input_tokens != count
+
+
+def tools():
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    weather = {"name": "get_weather", "description": "The weather of a city", "input_schema": schema}
+    question = {"role": "user", "content": "What is the weather in Paris? Use the tool."}
+    asked = {"tools": [weather], "max_tokens": 48}
+    whole = ask("", messages=[question], **asked)
+    with client.messages.stream(**options("", messages=[question], **asked)) as events:
+        final = events.get_final_message()
+    plain = lambda message: [block.model_dump(exclude={"id"}) for block in message.content]
+    assert plain(final) == plain(whole) and final.stop_reason == whole.stop_reason, (final, whole)
+    # A full loop: the call, its result, and what the model makes of it; so small a one may call again.
+    call = {"type": "tool_use", "id": "toolu_1", "name": "get_weather", "input": {"city": "Paris"}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": "It is 21 degrees and sunny in Paris."}
+    history = [question, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    answer = ask("", messages=history, **asked)
+    assert answer.content and answer.stop_reason in ("end_turn", "max_tokens", "tool_use"), answer
+    assert prompt(answer.usage) > prompt(whole.usage) + 20, answer
+    assert client.messages.count_tokens(model=MODEL, messages=history, tools=[weather]).input_tokens == prompt(answer.usage)
+    lost = lambda: ask("", messages=[question, history[2]], **asked)
+    assert "toolu_1" in refused(anthropic.BadRequestError, lost).body["error"]["message"]
+    forced = lambda: ask("", messages=[question], tool_choice={"type": "any"}, **asked)
+    assert "tool_choice" in refused(anthropic.BadRequestError, forced).body["error"]["message"]
 
 
 def models():
@@ -121,8 +146,6 @@ def errors():
     wrong = refused(anthropic.BadRequestError, lambda: ask("x", extra_body={"temperature": 1.5}))
     assert wrong.body["error"]["type"] == "invalid_request_error", wrong.body
     assert "temperature" in wrong.body["error"]["message"], wrong.body
-    tool = {"name": "f", "input_schema": {"type": "object"}}
-    assert "tools" in refused(anthropic.BadRequestError, lambda: ask("x", tools=[tool])).body["error"]["message"]
     refused(anthropic.BadRequestError, lambda: ask("word " * 20000))
     refused(anthropic.BadRequestError, lambda: list(ask("word " * 20000, stream=True)))
 
@@ -142,6 +165,7 @@ create()
 stream()
 stop_sequences()
 count_tokens()
+tools()
 models()
 errors()
 asyncio.run(asynchronous())

@@ -1,7 +1,5 @@
 //! The official Anthropic package for Python, as users install it.
 
-use std::{path::Path, process::Command};
-
 use crate::{
     python,
     server::{KEY, MODEL, Server},
@@ -13,19 +11,11 @@ const PACKAGE: &str = "anthropic==2.14.0";
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_python_sdk_works_unchanged() {
     let server = Server::start(&[]).await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/anthropic_sdk.py");
-    let base = server.base.clone();
-    tokio::task::spawn_blocking(move || {
-        python::run(
-            Command::new(python::with(PACKAGE))
-                .arg(script)
-                .env("ANTHROPIC_BASE_URL", base)
-                .env("ANTHROPIC_API_KEY", KEY)
-                .env_remove("ANTHROPIC_AUTH_TOKEN")
-                .env("MODEL", MODEL),
-        );
-    })
-    .await
-    .expect("the SDK's checks pass");
+    let variables = vec![
+        ("ANTHROPIC_BASE_URL", server.base.clone()),
+        ("ANTHROPIC_API_KEY", KEY.to_owned()),
+        ("MODEL", MODEL.to_owned()),
+    ];
+    python::drive(PACKAGE, "anthropic_sdk.py", variables).await;
     server.wait_until_idle().await;
 }

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, modelworks};
+use crate::server::{Server, data_with_model, link, modelworks};
 
 /// The model's name here.
 const NAME: &str = "tiny-folder";
@@ -130,4 +130,31 @@ async fn a_hugging_face_folder_is_pulled_and_answers() {
     let rendered = server.ask("/tokenize", &rendered).await["tokens"].as_array().expect("tokens").len();
     assert_eq!(answer["usage"]["prompt_tokens"], rendered);
     server.wait_until_idle().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_is_pulled_while_the_server_runs_answers() {
+    let original = tempfile::tempdir().expect("a folder");
+    write_folder(original.path());
+    let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    link(data_with_model(), data.path());
+    let server = Server::start_in(data.path(), &[]).await;
+    let pull = modelworks().args(["pull", "--name", NAME, "--data-dir"]).arg(data.path()).arg(original.path()).output();
+    let pull = pull.expect("the binary starts");
+    assert!(pull.status.success(), "{}", String::from_utf8_lossy(&pull.stderr));
+
+    let body = json!({"model": NAME, "prompt": "10 green bottles", "max_tokens": 4, "ignore_eos": true});
+    let url = format!("{}/v1/completions", server.base);
+    let answered = async {
+        loop {
+            let answer = server.client.post(&url).body(body.to_string()).header("content-type", "application/json");
+            let status = answer.send().await.expect("the server answers").status();
+            if status == 200 {
+                return;
+            }
+            // It is not priced for the blink of an eye.
+            assert_eq!(status, 403);
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(60), answered).await.expect("it answers after a moment");
 }

@@ -10,3 +10,4 @@ mod openai_sdk;
 mod python;
 mod server;
 mod soak;
+mod usage;

@@ -1,4 +1,4 @@
-"""Drives the server with the official SDK: chat, streams, async, errors, models, logprobs, n, stop."""
+"""Drives the server with the official SDK: chat, streams, async, errors, models, logprobs, n, stop, tools."""
 
 import asyncio
 import os
@@ -101,6 +101,48 @@ def completions():
     assert [choice.index for choice in several.choices] == [0, 1]
 
 
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+
+
+def tools():
+    question = {"role": "user", "content": "What is the weather in Paris? Use the tool."}
+    options = {"model": MODEL, "temperature": 0, "max_tokens": 48, "tools": [WEATHER]}
+    whole = client.chat.completions.create(messages=[question], **options)
+    said, calls = "", {}
+    for chunk in client.chat.completions.create(messages=[question], stream=True, **options):
+        for delta in (choice.delta for choice in chunk.choices):
+            said += delta.content or ""
+            for call in delta.tool_calls or []:
+                known = calls.setdefault(call.index, {"name": call.function.name, "arguments": ""})
+                known["arguments"] += call.function.arguments
+    message = whole.choices[0].message
+    assert said == (message.content or ""), (said, whole)
+    assert list(calls.values()) == [call.function.model_dump() for call in message.tool_calls or []], (calls, whole)
+    # A full loop: the call, its result, and what the model makes of it; so small a one may call again.
+    call = {"id": "call_1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
+    history = [
+        question,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "It is 21 degrees and sunny in Paris."},
+    ]
+    answer = client.chat.completions.create(messages=history, **options)
+    assert answer.choices[0].message.content or answer.choices[0].message.tool_calls, answer
+    assert answer.usage.prompt_tokens > whole.usage.prompt_tokens + 20
+    none = client.chat.completions.create(messages=[question], tool_choice="none", **options)
+    assert none.usage.prompt_tokens < whole.usage.prompt_tokens - 20, "the model is not told of the tools"
+    lost = refused(openai.BadRequestError, lambda: client.chat.completions.create(messages=history[::2], **options))
+    assert lost.param == "messages[1].tool_call_id", lost
+    forced = lambda: client.chat.completions.create(messages=[question], tool_choice="required", **options)
+    assert refused(openai.BadRequestError, forced).param == "tool_choice"
+
+
 def models():
     listed = [model.id for model in client.models.list()]
     assert MODEL in listed, listed
@@ -145,6 +187,7 @@ several_choices()
 logprobs()
 stop()
 completions()
+tools()
 models()
 errors()
 asyncio.run(asynchronous())

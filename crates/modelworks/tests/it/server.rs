@@ -11,6 +11,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The admin key of every server here.
@@ -57,6 +58,20 @@ pub fn data_with_model() -> &'static Path {
     })
 }
 
+/// Makes every file of one folder visible in another. A server has its folder for itself, and a model is large.
+pub fn link(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("the folder can be read") {
+        let from = entry.expect("an entry").path();
+        let to = to.join(from.file_name().expect("a name"));
+        if from.is_dir() {
+            std::fs::create_dir_all(&to).expect("a folder");
+            link(&from, &to);
+        } else {
+            std::fs::hard_link(&from, &to).expect("a link");
+        }
+    }
+}
+
 /// How many servers run at once: each computes with all CPUs, so more would only make all of them slow.
 static ROOM: Semaphore = Semaphore::const_new(2);
 
@@ -68,13 +83,19 @@ pub struct Server {
     /// A client that sends the key.
     pub client: reqwest::Client,
     _stdout: BufReader<ChildStdout>,
+    /// A data folder of its own, where nobody named one.
+    _data: Option<TempDir>,
     _room: SemaphorePermit<'static>,
 }
 
 impl Server {
     /// Starts with the default model and waits until it is ready.
     pub async fn start(flags: &[&str]) -> Self {
-        Self::start_in(data_with_model(), flags).await
+        let data = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+        link(data_with_model(), data.path());
+        let mut server = Self::start_in(data.path(), flags).await;
+        server._data = Some(data);
+        server
     }
 
     /// Starts over a data folder and waits until it is ready.
@@ -111,7 +132,7 @@ impl Server {
         let mut headers = reqwest::header::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {KEY}").parse().expect("the key is ASCII"));
         let client = reqwest::Client::builder().default_headers(headers).timeout(PATIENCE).build().expect("a client");
-        Self { child, base, client, _stdout: stdout, _room: room }
+        Self { child, base, client, _stdout: stdout, _data: None, _room: room }
     }
 
     /// Waits until `/readyz` says so.

@@ -2,18 +2,13 @@
 
 use super::{Parts, float::f16};
 
-/// `scale: f16, codes: [u8; 16]`; a value is `scale * (code - 8)`.
+/// `scale: f16, codes: [u8; 16]`; a value is `scale * (code - 8)`, and the difference is the code here.
 pub(super) fn q4_0(block: &[u8], out: Parts<'_>) {
-    let scale = f16([block[0], block[1]]);
-    out.scales[0] = scale;
-    out.mins[0] = -8.0 * scale;
+    out.scales[0] = f16([block[0], block[1]]);
     nibbles(&block[2..], out.codes);
-}
-
-/// Whether -8 × scale is representable in f16 for every block of Q4_0: any finite scale up to 8188 (`0x6fff`, the
-/// largest half below 2^13).
-pub(crate) fn q4_0_mins_fit_f16(bytes: &[u8]) -> bool {
-    bytes.as_chunks::<18>().0.iter().all(|block| u16::from_le_bytes([block[0], block[1]]) & 0x7fff <= 0x6fff)
+    for code in out.codes {
+        *code -= 8;
+    }
 }
 
 /// `scale: f16, min: f16, codes: [u8; 16]`.

@@ -1,6 +1,6 @@
 //! Opens untrusted bytes and, when they are accepted, uses everything that they promise. The fuzz targets run the same.
 
-use weights::{Error, Gguf, Safetensors, Tensor, TensorType, decompose, dequantize};
+use weights::{Codes, Error, Gguf, Safetensors, Scales, Tensor, TensorType, decompose, dequantize, factors};
 
 /// As a GGUF file.
 pub fn gguf(bytes: &[u8]) -> Result<(), Error> {
@@ -19,6 +19,10 @@ pub fn gguf(bytes: &[u8]) -> Result<(), Error> {
 pub fn safetensors(bytes: &[u8]) -> Result<(), Error> {
     let file = Safetensors::from_bytes(bytes.to_vec())?;
     tensors(file.tensors().collect());
+    for name in file.raw_names() {
+        let raw = file.raw(name).expect("it has a name");
+        assert_eq!(raw.shape.iter().product::<usize>(), raw.bytes.len());
+    }
     file.still_whole()
 }
 
@@ -35,8 +39,19 @@ pub fn blocks(bytes: &[u8]) {
         let mut scales = vec![0.0; values.len() / groups.length];
         let mut mins = scales.clone();
         decompose(kind, bytes, &mut codes, &mut scales, &mut mins);
-        if groups.code_bits == 4 {
-            assert!(codes.iter().all(|code| (0..16).contains(code)), "{kind:?}");
+        let allowed = |code: &i8| match groups.codes {
+            Codes::Unsigned(bits) => (0..1 << bits).contains(&i16::from(*code)),
+            Codes::Signed(bits) => (-1 << (bits - 1)..1 << (bits - 1)).contains(&i16::from(*code)),
+            Codes::Levels(levels) => levels.contains(code),
+        };
+        assert!(codes.iter().all(allowed), "{kind:?}");
+        if groups.scales == Scales::Products {
+            let (mut factors_of_scales, mut factors_of_mins) = (vec![0; scales.len()], vec![0; scales.len()]);
+            let (mut common_scales, mut common_mins) = (vec![0; blocks], vec![0; blocks]);
+            let again = &mut vec![0; codes.len()];
+            let of_groups = [&mut factors_of_scales[..], &mut factors_of_mins[..]];
+            factors(kind, bytes, again, of_groups, [&mut common_scales[..], &mut common_mins[..]]);
+            assert_eq!(*again, codes, "{kind:?}");
         }
         for (i, value) in values.iter().enumerate() {
             let sum = scales[i / groups.length] * f32::from(codes[i]) + mins[i / groups.length];

@@ -31,6 +31,17 @@ fn single_numbers_and_empty_tensors_are_allowed() {
     Safetensors::from_bytes(safetensors("{}", &[])).unwrap();
 }
 
+#[test]
+fn bytes_are_left_out_but_can_be_had() {
+    let header = r#"{"b":{"dtype":"U8","shape":[2,3],"data_offsets":[0,6]},"i":{"dtype":"I8","shape":[1],"data_offsets":[6,7]},"none":{"dtype":"U8","shape":[0],"data_offsets":[7,7]}}"#;
+    let file = Safetensors::from_bytes(safetensors(header, &[1, 2, 3, 4, 5, 6, 7])).unwrap();
+    let bytes = file.raw("b").unwrap();
+    assert_eq!((bytes.shape, bytes.bytes), (&[2, 3][..], &[1, 2, 3, 4, 5, 6][..]));
+    assert!(file.raw("i").is_none() && file.raw("none").is_none() && file.tensor("b").is_none());
+    assert_eq!(file.left_out(), ["b", "i", "none"]);
+    assert_eq!(file.raw_names().collect::<Vec<_>>(), ["b"]);
+}
+
 /// Expects a refusal that names the field, where it is, and why.
 fn check_refused(bytes: Vec<u8>, field: &str, offset: u64, reason: &str) {
     match Safetensors::from_bytes(bytes) {

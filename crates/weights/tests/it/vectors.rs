@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use weights::{Groups, Tensor, TensorType, decompose, dequantize};
+use weights::{Codes, Groups, Scales, Tensor, TensorType, decompose, dequantize, factors};
 
 use crate::fixture;
 
@@ -78,15 +78,54 @@ fn groups_say_what_is_true() {
         let Some(Decomposed { groups, codes, scales, mins }) = decomposed(kind, &blocks, values.len()) else {
             continue;
         };
-        if groups.code_bits == 4 {
-            assert!(codes.iter().all(|code| (0..16).contains(code)), "{kind:?}");
-        } else {
-            assert_eq!(groups.code_bits, 8, "{kind:?}");
-            assert!(codes.iter().any(|code| !(0..16).contains(code)), "{kind:?} could have 4 bits");
-        }
+        let (least, greatest) =
+            codes.iter().fold((0, 0), |(least, greatest), &code| (code.min(least), code.max(greatest)));
+        let ends = match groups.codes {
+            Codes::Unsigned(bits) => (0, (1 << bits) - 1),
+            Codes::Signed(bits) => (-(1i16 << (bits - 1)) as i8, ((1i16 << (bits - 1)) - 1) as i8),
+            Codes::Levels(levels) => {
+                assert!(codes.iter().all(|code| levels.contains(code)), "{kind:?}");
+                (*levels.iter().min().unwrap(), *levels.iter().max().unwrap())
+            }
+        };
+        assert_eq!((least, greatest), ends, "{kind:?}");
         assert_eq!(mins.iter().any(|&min| min != 0.0), groups.has_min, "{kind:?}");
-        assert_eq!(scales.iter().chain(&mins).all(|&number| is_f16(number)), groups.f16_scales, "{kind:?}");
+        let all_f16 = scales.iter().chain(&mins).all(|&number| is_f16(number));
+        assert_eq!(all_f16, groups.scales == Scales::F16, "{kind:?}");
     }
+}
+
+#[test]
+fn factors_are_what_scales_and_mins_are_products_of() {
+    let mut kinds = 0;
+    for kind in TensorType::ALL {
+        let (blocks, values) = vectors(kind);
+        let Some(whole) = decomposed(kind, &blocks, values.len()) else { continue };
+        if whole.groups.scales != Scales::Products {
+            continue;
+        }
+        let (count, blocks_count) = (whole.scales.len(), values.len() / 256);
+        let (mut codes, mut scales, mut mins) =
+            (vec![i8::MIN; values.len()], vec![i8::MIN; count], vec![i8::MIN; count]);
+        let (mut common_scales, mut common_mins) = (vec![u16::MAX; blocks_count], vec![u16::MAX; blocks_count]);
+        factors(kind, &blocks, &mut codes, [&mut scales, &mut mins], [&mut common_scales, &mut common_mins]);
+        assert_eq!(codes, whole.codes, "{kind:?}");
+        let product = |common: &[u16], factors: &[i8]| -> Vec<f32> {
+            let group = |(group, factor): (usize, &i8)| f16(common[group * blocks_count / count]) * f32::from(*factor);
+            factors.iter().enumerate().map(group).collect()
+        };
+        assert_same(kind, &product(&common_scales, &scales), &whole.scales);
+        assert_same(kind, &product(&common_mins, &mins), &whole.mins);
+        kinds += 1;
+    }
+    assert_eq!(kinds, 6);
+}
+
+/// The value of a finite half.
+fn f16(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
+    let magnitude = if exponent == 0 { fraction * 2f32.powi(-14) } else { (1.0 + fraction) * 2f32.powi(exponent - 15) };
+    if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
 
 /// Whether a finite number is representable in half precision: a multiple of the step between halves of its size.
@@ -97,19 +136,17 @@ fn is_f16(number: f32) -> bool {
 }
 
 #[test]
-fn a_q4_0_tensor_says_whether_its_mins_fit_into_f16() {
-    let groups = |scales: &[u16]| {
-        let bytes: Vec<u8> = scales.iter().flat_map(|scale| [&scale.to_le_bytes()[..], &[0x5a; 16]].concat()).collect();
-        let shape = [scales.len(), 32];
-        let tensor = Tensor { name: "q", kind: TensorType::Q4_0, shape: &shape, bytes: &bytes };
-        tensor.groups().unwrap()
+fn an_mxfp4_tensor_says_whether_its_scales_fit_into_f16() {
+    let scales = |exponents: &[u8]| {
+        let bytes: Vec<u8> = exponents.iter().flat_map(|exponent| [&[*exponent][..], &[0x5a; 16]].concat()).collect();
+        let tensor = Tensor { name: "q", kind: TensorType::MXFP4, shape: &[exponents.len(), 32], bytes: &bytes };
+        tensor.groups().unwrap().scales
     };
-    let (largest_that_fits, smallest_that_does_not) = (0x6fff, 0x7000);
-    assert!(groups(&[0x3c00, largest_that_fits, largest_that_fits | 0x8000, 0x0001]).f16_scales);
-    assert!(!groups(&[0x3c00, smallest_that_does_not]).f16_scales);
-    assert!(!groups(&[smallest_that_does_not | 0x8000]).f16_scales);
-    assert!(!TensorType::Q4_0.groups().unwrap().f16_scales);
-    assert!(TensorType::Q4_1.groups().unwrap().f16_scales);
+    // 2^-24 and 2^15 are the ends of what f16 can hold.
+    assert_eq!(scales(&[104, 128, 143]), Scales::F16);
+    assert_eq!(scales(&[128, 103]), Scales::Any);
+    assert_eq!(scales(&[144]), Scales::Any);
+    assert_eq!(TensorType::MXFP4.groups().unwrap().scales, Scales::Any);
 }
 
 #[test]

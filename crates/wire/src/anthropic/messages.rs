@@ -1,7 +1,7 @@
 //! `/v1/messages` and `/v1/messages/count_tokens`.
 
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use utoipa::ToSchema;
 
 use crate::text_or_list;
@@ -36,15 +36,16 @@ pub struct MessagesRequest {
     /// Keep the `k` most likely tokens; 0 keeps all.
     #[serde(default)]
     pub top_k: Option<i64>,
-    /// Not supported yet; an empty list is tolerated.
+    /// What the model may call.
     #[serde(default)]
-    pub tools: Option<Value>,
-    /// Not supported yet; `{"type": "auto"}` and `{"type": "none"}` are tolerated.
+    pub tools: Option<Vec<Tool>>,
+    /// `auto` (the default where there are tools) or `none`. Others are not supported yet.
     #[serde(default)]
-    pub tool_choice: Option<Value>,
-    /// Not supported yet; `{"type": "disabled"}` is tolerated.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether the model thinks first: `disabled` or `adaptive`. Default: as its template has it. `enabled`, which has a
+    /// budget, is not supported yet.
     #[serde(default)]
-    pub thinking: Option<Value>,
+    pub thinking: Option<Thinking>,
     /// Not supported yet.
     #[serde(default)]
     pub output_config: Option<Value>,
@@ -93,15 +94,76 @@ impl<'de> Deserialize<'de> for Content {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = AnthropicContentBlock)]
 pub struct ContentBlock {
-    /// Only `text` is supported.
+    /// `text`, `thinking`, `redacted_thinking`, `tool_use` or `tool_result`.
     pub r#type: String,
-    /// The text.
+    /// Of `text`.
     #[serde(default)]
     pub text: Option<String>,
+    /// Of `thinking`. Its signature is not looked at.
+    #[serde(default)]
+    pub thinking: Option<String>,
+    /// Of `tool_use`: names the call.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Of `tool_use`: the tool's name.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Of `tool_use`: the arguments, an object.
+    #[serde(default)]
+    pub input: Option<Value>,
+    /// Of `tool_result`: the call that is answered.
+    #[serde(default)]
+    pub tool_use_id: Option<String>,
+    /// Of `tool_result`: the answer.
+    #[serde(default)]
+    #[schema(no_recursion)]
+    pub content: Option<Content>,
+    /// Of `tool_result`: the tool failed, and the answer says how.
+    #[serde(default)]
+    pub is_error: Option<bool>,
+}
+
+/// A tool that the model may call.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AnthropicTool)]
+pub struct Tool {
+    /// Only `custom`, the default, is supported: tools that the server itself runs are not.
+    #[serde(default)]
+    pub r#type: Option<String>,
+    /// Letters, digits, `_` and `-`; up to 128 of them.
+    pub name: String,
+    /// What it does, for the model.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The JSON schema of its arguments.
+    #[serde(default)]
+    pub input_schema: Option<Value>,
+    /// `true` is not supported yet: arguments that are not held to the schema would be wrong.
+    #[serde(default)]
+    pub strict: Option<bool>,
+}
+
+/// Whether the model calls tools.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AnthropicToolChoice)]
+pub struct ToolChoice {
+    /// `auto`, `none`, `any` or `tool`.
+    pub r#type: String,
+    /// `true` is not supported yet.
+    #[serde(default)]
+    pub disable_parallel_tool_use: Option<bool>,
+}
+
+/// Whether the model thinks first.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[schema(as = AnthropicThinking)]
+pub struct Thinking {
+    /// `disabled`, `adaptive` or `enabled`.
+    pub r#type: String,
 }
 
 /// The next turn, whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[schema(as = AnthropicMessage)]
 pub struct Message {
     /// This answer's id.
@@ -112,9 +174,9 @@ pub struct Message {
     pub role: &'static str,
     /// The model, by the name that the request gave.
     pub model: String,
-    /// One block, or none at the beginning of a stream.
-    pub content: Vec<TextBlock>,
-    /// `end_turn`, `max_tokens` or `stop_sequence`; null at the beginning of a stream.
+    /// At least one block, or none at the beginning of a stream.
+    pub content: Vec<Block>,
+    /// `end_turn`, `max_tokens`, `stop_sequence` or `tool_use`; null at the beginning of a stream.
     pub stop_reason: Option<&'static str>,
     /// The string of `stop_sequences` that came.
     pub stop_sequence: Option<String>,
@@ -122,14 +184,33 @@ pub struct Message {
     pub usage: Usage,
 }
 
-/// A text of the model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = AnthropicTextBlock)]
-pub struct TextBlock {
-    /// Always `text`.
-    pub r#type: &'static str,
-    /// The text.
-    pub text: String,
+/// A part of what the model says.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = AnthropicBlock)]
+pub enum Block {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// What the model thought.
+    Thinking {
+        /// The text.
+        thinking: String,
+        /// For the client to send back. It says nothing.
+        signature: &'static str,
+    },
+    /// A call of a tool.
+    ToolUse {
+        /// Names the call; the block that answers it says the same.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// The arguments, an object.
+        #[schema(value_type = Object)]
+        input: Box<RawValue>,
+    },
 }
 
 /// Token counts of one request. The prompt has `input_tokens` and `cache_read_input_tokens` together.

@@ -3,10 +3,10 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Message, TextBlock, Usage};
+use super::{Block, Message, Usage};
 
 /// One event. Its name stands in the `event:` line and as `type` in the data.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schema(as = AnthropicStreamEvent)]
 pub enum StreamEvent<'a> {
@@ -21,7 +21,7 @@ pub enum StreamEvent<'a> {
         /// The block's place in the content, from 0.
         index: u32,
         /// The block, empty.
-        content_block: TextBlock,
+        content_block: Block,
     },
     /// Nothing is new, but the server lives.
     Ping {},
@@ -30,7 +30,7 @@ pub enum StreamEvent<'a> {
         /// The block's place in the content, from 0.
         index: u32,
         /// What is new.
-        delta: TextDelta<'a>,
+        delta: BlockDelta<'a>,
     },
     /// A block has ended.
     ContentBlockStop {
@@ -63,21 +63,38 @@ impl StreamEvent<'_> {
     }
 }
 
-/// What is new in a text block.
+/// What is new in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = AnthropicTextDelta)]
-pub struct TextDelta<'a> {
-    /// Always `text_delta`.
-    pub r#type: &'static str,
-    /// The text that follows.
-    pub text: &'a str,
+#[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = AnthropicBlockDelta)]
+pub enum BlockDelta<'a> {
+    /// Of a text.
+    TextDelta {
+        /// What follows.
+        text: &'a str,
+    },
+    /// Of what the model thought.
+    ThinkingDelta {
+        /// What follows.
+        thinking: &'a str,
+    },
+    /// The end of what the model thought.
+    SignatureDelta {
+        /// For the client to send back. It says nothing.
+        signature: &'a str,
+    },
+    /// Of a tool's arguments.
+    InputJsonDelta {
+        /// What follows of their JSON text.
+        partial_json: &'a str,
+    },
 }
 
 /// How a message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = AnthropicMessageDelta)]
 pub struct MessageDelta<'a> {
-    /// `end_turn`, `max_tokens` or `stop_sequence`.
+    /// `end_turn`, `max_tokens`, `stop_sequence` or `tool_use`.
     pub stop_reason: &'static str,
     /// The string of `stop_sequences` that came.
     pub stop_sequence: Option<&'a str>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Stop, StreamOptions, Usage};
+use super::{Stop, StreamOptions, Tool, ToolCall, ToolCallDelta, ToolChoice, Usage};
 use crate::text_or_list;
 
 /// Asks for the next turn of a conversation.
@@ -82,10 +82,19 @@ pub struct ChatRequest {
     /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
     #[serde(default)]
     pub json_schema: Option<Value>,
-    /// Not supported yet; an empty list is tolerated.
+    /// What the model may call.
     #[serde(default)]
-    pub tools: Option<Vec<Value>>,
-    /// Not supported yet; an empty list is tolerated.
+    pub tools: Option<Vec<Tool>>,
+    /// `auto` (the default where there are tools) or `none`. Others are not supported yet.
+    #[serde(default)]
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether one turn may hold several calls; `false` is not supported yet.
+    #[serde(default)]
+    pub parallel_tool_calls: Option<bool>,
+    /// How much the model shall think, where its template knows the word; `none` asks it not to think.
+    #[serde(default)]
+    pub reasoning_effort: Option<String>,
+    /// Not supported: `tools` took its place. An empty list is tolerated.
     #[serde(default)]
     pub functions: Option<Vec<Value>>,
     /// Only `text` is supported.
@@ -111,18 +120,24 @@ pub struct ChatRequest {
 /// One turn.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct ChatMessage {
-    /// `system`, `developer`, `user` or `assistant`.
+    /// `system`, `developer`, `user`, `assistant` or `tool`.
     pub role: String,
-    /// The text of the turn.
+    /// The text of the turn, or what a tool answered.
     #[serde(default)]
     pub content: Option<Content>,
     /// The speaker's name.
     #[serde(default)]
     pub name: Option<String>,
-    /// Not supported yet; an empty list is tolerated.
+    /// What the model called in this turn of the assistant.
     #[serde(default)]
-    pub tool_calls: Option<Vec<Value>>,
-    /// Not supported yet.
+    pub tool_calls: Option<Vec<ToolCall>>,
+    /// The call that this turn of a tool answers.
+    #[serde(default)]
+    pub tool_call_id: Option<String>,
+    /// Extension: what the model thought in this turn, for templates that show it again.
+    #[serde(default)]
+    pub reasoning_content: Option<String>,
+    /// Not supported: `tool_calls` took its place.
     #[serde(default)]
     pub function_call: Option<Value>,
 }
@@ -188,8 +203,11 @@ pub struct ChatChoice {
     pub message: ResponseMessage,
     /// When asked for.
     pub logprobs: Option<ChatLogprobs>,
-    /// `stop` or `length`.
+    /// `stop`, `length` or `tool_calls`.
     pub finish_reason: &'static str,
+    /// `budget` when a budget or limit of the caller ended it; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
 }
 
 /// The turn that was generated.
@@ -197,8 +215,14 @@ pub struct ChatChoice {
 pub struct ResponseMessage {
     /// Always `assistant`.
     pub role: &'static str,
-    /// The text.
-    pub content: String,
+    /// The text; null where the model only called tools.
+    pub content: Option<String>,
+    /// Extension: what the model thought before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// What the model calls.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
     /// Always null: models here do not refuse in a field of its own.
     pub refusal: Option<String>,
 }
@@ -233,8 +257,11 @@ pub struct ChatChunkChoice {
     pub delta: Delta,
     /// Of the new tokens, when asked for.
     pub logprobs: Option<ChatLogprobs>,
-    /// `stop` or `length` in the choice's last chunk, null before.
+    /// `stop`, `length` or `tool_calls` in the choice's last chunk, null before.
     pub finish_reason: Option<&'static str>,
+    /// `budget` when a budget or limit of the caller ended it; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
 }
 
 /// What is new in a turn.
@@ -246,6 +273,12 @@ pub struct Delta {
     /// The text that follows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// Extension: the reasoning that follows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+    /// The call that begins or goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<[ToolCallDelta; 1]>,
 }
 
 /// Log-probabilities of a turn's tokens.

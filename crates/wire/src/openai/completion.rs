@@ -196,6 +196,9 @@ pub struct CompletionChoice {
     pub logprobs: Option<CompletionLogprobs>,
     /// `stop` or `length`; null in a stream until the choice's last chunk.
     pub finish_reason: Option<&'static str>,
+    /// `budget` when a budget or limit of the caller ended it; absent otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
 }
 
 /// Log-probabilities of a choice's tokens, in parallel lists.

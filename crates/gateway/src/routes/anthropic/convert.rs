@@ -1,8 +1,10 @@
 //! From Anthropic's requests to ours.
 
+mod messages;
+mod tools;
+
 use inference::{ChatInput, Input, Message, Request, Role, Sampling};
-use serde_json::Value;
-use wire::anthropic::{Content, InputMessage, MessagesRequest};
+use wire::anthropic::{Content, MessagesRequest};
 
 use crate::{
     caller::Caller,
@@ -46,76 +48,51 @@ fn conversation(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError>
         return Err(ApiError::invalid("model", "model is empty; GET /v1/models lists the names"));
     }
     absent(&[
-        ("tools", body.tools.as_ref()),
         ("output_config", body.output_config.as_ref()),
         ("output_format", body.output_format.as_ref()),
         ("mcp_servers", body.mcp_servers.as_ref()),
         ("context_management", body.context_management.as_ref()),
     ])?;
-    only_of_type("tool_choice", body.tool_choice.as_ref(), &["auto", "none"])?;
-    only_of_type("thinking", body.thinking.as_ref(), &["disabled"])?;
+    let tools = tools::convert(body.tools.unwrap_or_default())?;
+    let tool_choice = tools::choice(body.tool_choice)?;
+    let thinking = match body.thinking.as_ref().map(|thinking| thinking.r#type.as_str()) {
+        None => None,
+        Some("disabled") => Some(false),
+        Some("adaptive") => Some(true),
+        // Its budget could not be kept.
+        Some("enabled") => return Err(not_supported("thinking")),
+        Some(other) => {
+            let message = format!("thinking.type must be disabled, adaptive or enabled, but it is {other:?}");
+            return Err(ApiError::invalid("thinking.type", message));
+        }
+    };
     let mut turns = Vec::with_capacity(body.messages.len() + 1);
     if let Some(system) = body.system {
         let content = text("system", system)?;
         if !content.is_empty() {
-            turns.push(Message { role: Role::System, content, name: None });
+            turns.push(Message::new(Role::System, content));
         }
     }
     let Some(last) = body.messages.len().checked_sub(1) else {
         return Err(ApiError::invalid("messages", "messages is empty; a conversation needs at least one"));
     };
     for (position, message) in body.messages.into_iter().enumerate() {
-        let turn = turn(position, message)?;
-        if position == last && turn.role == Role::Assistant {
+        let spoken = messages::convert(position, message)?;
+        if position == last && spoken.iter().any(|turn| turn.role == Role::Assistant) {
             let message = "the last turn is the assistant's, but continuing it (prefill) is not supported here; \
                            end with a turn of the user";
             return Err(ApiError::unsupported(format!("messages[{position}].role"), message));
         }
-        push(&mut turns, turn);
+        spoken.into_iter().for_each(|turn| messages::push(&mut turns, turn));
     }
-    let input = Input::Chat(ChatInput { messages: turns });
+    let input = Input::Chat(ChatInput { messages: turns, tools, tool_choice, thinking, reasoning_effort: None });
     let request = Request { max_tokens: Some(0), cache_salt: caller.cache_salt(), ..Request::new(input) };
     Ok(Ask { model: body.model, requests: vec![request] })
-}
-
-fn turn(position: usize, message: InputMessage) -> Result<Message, ApiError> {
-    let at = |field: &str| format!("messages[{position}].{field}");
-    let role = match message.role.as_str() {
-        "system" => Role::System,
-        "user" => Role::User,
-        "assistant" => Role::Assistant,
-        other => {
-            let message = format!("the role must be user, assistant or system, but it is {other:?}");
-            return Err(ApiError::invalid(at("role"), message));
-        }
-    };
-    Ok(Message { role, content: text(&at("content"), message.content)?, name: None })
-}
-
-/// Adds a turn. Turns of the same speaker that follow each other are one, as Anthropic's API has it: many templates
-/// refuse speakers who do not alternate.
-fn push(turns: &mut Vec<Message>, turn: Message) {
-    match turns.last_mut() {
-        Some(last) if last.role == turn.role => {
-            last.content.push('\n');
-            last.content.push_str(&turn.content);
-        }
-        _ => turns.push(turn),
-    }
 }
 
 fn text(parameter: &str, content: Content) -> Result<String, ApiError> {
     match content {
         Content::Text(text) => Ok(text),
         Content::Blocks(blocks) => join_text(parameter, blocks.into_iter().map(|block| (block.r#type, block.text))),
-    }
-}
-
-/// Refuses a parameter that asks for something; objects of one of `types` do not.
-fn only_of_type(parameter: &str, value: Option<&Value>, types: &[&str]) -> Result<(), ApiError> {
-    match value {
-        None | Some(Value::Null) => Ok(()),
-        Some(value) if value["type"].as_str().is_some_and(|kind| types.contains(&kind)) => Ok(()),
-        Some(_) => Err(not_supported(parameter)),
     }
 }

@@ -1,13 +1,19 @@
 //! From events to Anthropic's messages. Plain functions and structs: events in, JSON out, no HTTP.
 
+mod input;
+
 use inference::{Event, FinishReason};
-use wire::anthropic::{Message, MessageDelta, StreamEvent, TextBlock, TextDelta, Usage};
+use serde_json::value::RawValue;
+use wire::anthropic::{Block, BlockDelta, Message, MessageDelta, StreamEvent, Usage};
 
 use crate::{
     error::ApiError,
-    generation::Whole,
+    generation::{Part, Whole},
     sse::{Encode, Frames},
 };
+
+/// Stands where Anthropic signs what was thought: clients expect something and send it back.
+const SIGNATURE: &str = "unsigned";
 
 /// What is known of an answer before there is one.
 #[derive(Debug, Clone)]
@@ -21,7 +27,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    fn message(self, content: Vec<TextBlock>, usage: Usage) -> Message {
+    fn message(self, content: Vec<Block>, usage: Usage) -> Message {
         Message {
             id: self.id,
             r#type: "message",
@@ -40,26 +46,48 @@ pub(super) fn message(head: Head, whole: Whole) -> Message {
     let usage = usage(whole.usage);
     let content = whole.choices.into_iter().next();
     let Some(choice) = content else { return head.message(Vec::new(), usage) };
+    let block = |part| match part {
+        Part::Text(text) => Block::Text { text },
+        Part::Reasoning(thinking) => Block::Thinking { thinking, signature: SIGNATURE },
+        Part::Call { id, name, arguments } => Block::ToolUse { id, name, input: input::object(arguments) },
+    };
+    let mut content: Vec<Block> = choice.parts.into_iter().map(block).collect();
+    if content.is_empty() {
+        // Clients look at the first block without asking whether there is one.
+        content.push(Block::Text { text: String::new() });
+    }
     Message {
         stop_reason: Some(stop_reason(choice.reason, choice.stop.as_deref())),
         stop_sequence: choice.stop,
-        ..head.message(vec![text_block(choice.text)], usage)
+        ..head.message(content, usage)
     }
 }
 
-/// A message in events. Its content is one block, which begins with the message.
+/// A message in events. A block begins with what it is to hold, and ends where something else begins.
 pub(super) struct MessageStream {
     head: Head,
     /// What is known of them at the beginning.
     counts: inference::Usage,
     begun: bool,
+    /// Blocks that have begun.
+    blocks: u32,
+    /// What the latest block holds, unless it has ended.
+    open: Option<Kind>,
     ended: Option<(FinishReason, Option<String>)>,
+}
+
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Thinking,
+    ToolUse,
 }
 
 impl MessageStream {
     /// A message of which nothing is known yet.
     pub(super) fn new(head: Head) -> Self {
-        Self { head, counts: inference::Usage::default(), begun: false, ended: None }
+        Self { head, counts: inference::Usage::default(), begun: false, blocks: 0, open: None, ended: None }
     }
 
     fn open(&mut self, frames: &mut Frames) {
@@ -68,8 +96,48 @@ impl MessageStream {
         }
         let message = self.head.clone().message(Vec::new(), usage(self.counts));
         send(&StreamEvent::MessageStart { message }, frames);
-        send(&StreamEvent::ContentBlockStart { index: 0, content_block: text_block(String::new()) }, frames);
         self.ping(frames);
+    }
+
+    fn begin_block(&mut self, kind: Kind, content_block: Block, frames: &mut Frames) {
+        self.end_block(frames);
+        send(&StreamEvent::ContentBlockStart { index: self.blocks, content_block }, frames);
+        self.blocks += 1;
+        self.open = Some(kind);
+    }
+
+    fn end_block(&mut self, frames: &mut Frames) {
+        let Some(kind) = self.open.take() else { return };
+        if kind == Kind::Thinking {
+            self.send_delta(BlockDelta::SignatureDelta { signature: SIGNATURE }, frames);
+        }
+        send(&StreamEvent::ContentBlockStop { index: self.blocks - 1 }, frames);
+    }
+
+    /// Goes on in a block of this kind; nothing is no reason to begin one.
+    fn go_on(&mut self, kind: Kind, text: &str, frames: &mut Frames) {
+        if text.is_empty() {
+            return;
+        }
+        let delta = match kind {
+            Kind::Text => BlockDelta::TextDelta { text },
+            Kind::Thinking => BlockDelta::ThinkingDelta { thinking: text },
+            Kind::ToolUse => BlockDelta::InputJsonDelta { partial_json: text },
+        };
+        if self.open != Some(kind) {
+            let block = match kind {
+                Kind::Text => Block::Text { text: String::new() },
+                Kind::Thinking => Block::Thinking { thinking: String::new(), signature: "" },
+                // Arguments without a call belong to nothing.
+                Kind::ToolUse => return,
+            };
+            self.begin_block(kind, block, frames);
+        }
+        self.send_delta(delta, frames);
+    }
+
+    fn send_delta(&self, delta: BlockDelta<'_>, frames: &mut Frames) {
+        send(&StreamEvent::ContentBlockDelta { index: self.blocks - 1, delta }, frames);
     }
 }
 
@@ -78,22 +146,34 @@ impl Encode for MessageStream {
         self.counts = inference::Usage { completion_tokens: 0, ..counts };
     }
 
-    fn push(&mut self, event: Event, frames: &mut Frames) {
+    fn push(&mut self, mut event: Event, frames: &mut Frames) {
+        if event.choice_mut().is_some_and(|choice| *choice != 0) {
+            return;
+        }
         match event {
-            Event::Text { choice: 0, text, .. } => {
+            Event::Started { .. } => {}
+            Event::Text { text, .. } => {
                 self.open(frames);
-                // A token that ends inside a character has no text yet.
-                if !text.is_empty() {
-                    let delta = TextDelta { r#type: "text_delta", text: &text };
-                    send(&StreamEvent::ContentBlockDelta { index: 0, delta }, frames);
-                }
+                self.go_on(Kind::Text, &text, frames);
             }
-            Event::Finished { choice: 0, reason, stop } => {
+            Event::Reasoning { text, .. } => {
                 self.open(frames);
-                send(&StreamEvent::ContentBlockStop { index: 0 }, frames);
+                self.go_on(Kind::Thinking, &text, frames);
+            }
+            Event::ToolCall { id, name, .. } => {
+                self.open(frames);
+                let input = RawValue::from_string("{}".to_owned()).unwrap_or_else(|_| RawValue::NULL.to_owned());
+                self.begin_block(Kind::ToolUse, Block::ToolUse { id, name, input }, frames);
+            }
+            Event::Arguments { text, .. } => self.go_on(Kind::ToolUse, &text, frames),
+            Event::Finished { reason, stop, .. } => {
+                self.open(frames);
+                if self.blocks == 0 {
+                    self.begin_block(Kind::Text, Block::Text { text: String::new() }, frames);
+                }
+                self.end_block(frames);
                 self.ended = Some((reason, stop));
             }
-            Event::Started { .. } | Event::Text { .. } | Event::Finished { .. } => {}
             // How a message ended is said together with what it cost.
             Event::Done(counts) => {
                 if let Some((reason, stop)) = self.ended.take() {
@@ -118,15 +198,12 @@ fn send(event: &StreamEvent<'_>, frames: &mut Frames) {
     frames.event(event.name(), event);
 }
 
-fn text_block(text: String) -> TextBlock {
-    TextBlock { r#type: "text", text }
-}
-
 fn stop_reason(reason: FinishReason, stop: Option<&str>) -> &'static str {
     match (reason, stop) {
         (FinishReason::Stop, Some(_)) => "stop_sequence",
         (FinishReason::Stop, None) => "end_turn",
-        (FinishReason::Length, _) => "max_tokens",
+        (FinishReason::Length | FinishReason::Budget, _) => "max_tokens",
+        (FinishReason::ToolCalls, _) => "tool_use",
     }
 }
 

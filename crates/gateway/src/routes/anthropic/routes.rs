@@ -19,6 +19,7 @@ use crate::{
     error::ApiError,
     exchange::Exchange,
     generation::{self, Generation, collect},
+    notes::merged_system,
     sse,
 };
 
@@ -40,11 +41,13 @@ pub(crate) async fn messages(
     let (ask, stream) = convert::messages(body, &caller)?;
     let request_id = exchange.id().to_owned();
     let head = Head { id: service.new_id("msg_"), model: ask.model.clone(), request_id };
-    let generation = Generation::new(&service, admit(&service, &caller, exchange)?, ask);
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let generation = Generation::new(&service, admitted, ask);
     if stream {
         return sse::respond(generation, MessageStream::new(head), service.config()).await;
     }
-    Ok(JsonAnswer(message(head, collect(generation, 1).await?)).into_response())
+    let whole = collect(generation, 1).await?;
+    Ok((merged_system(whole.merged_system), JsonAnswer(message(head, whole))).into_response())
 }
 
 /// The tokens of a conversation, as the model's own template renders it. Nothing is generated.
@@ -63,7 +66,7 @@ pub(crate) async fn count_tokens(
     Json(body): Json<MessagesRequest>,
 ) -> Result<JsonAnswer<TokenCount>, ApiError> {
     let ask = convert::count(body, &caller)?;
-    let admitted = admit(&service, &caller, exchange)?;
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
     let input_tokens = generation::count_tokens(&service, admitted, ask).await?;
     Ok(JsonAnswer(TokenCount { input_tokens }))
 }

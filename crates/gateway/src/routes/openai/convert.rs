@@ -2,13 +2,14 @@
 
 mod messages;
 mod prompt;
+mod tools;
 
 use std::collections::BTreeMap;
 
-use inference::{Input, Request, Sampling};
+use inference::{ChatInput, Input, Request, Sampling};
 use wire::openai::{ChatRequest, CompletionRequest, Stop, StreamOptions};
 
-use super::validate::{logit_bias, response_format};
+use super::validate::{effort, logit_bias, response_format};
 use crate::{
     Config,
     caller::Caller,
@@ -38,9 +39,6 @@ const MOST_LOGPROBS: u32 = 20;
 /// A conversation.
 pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
     response_format(body.response_format.as_ref())?;
-    if body.tools.as_ref().is_some_and(|tools| !tools.is_empty()) {
-        return Err(not_supported("tools"));
-    }
     if body.functions.as_ref().is_some_and(|functions| !functions.is_empty()) {
         return Err(not_supported("functions"));
     }
@@ -70,7 +68,14 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
         (_, Some(1..)) => return Err(ApiError::invalid("top_logprobs", "top_logprobs needs logprobs to be true")),
         _ => None,
     };
+    let tools = tools::convert(body.tools.unwrap_or_default())?;
+    let tool_choice = tools::choice(body.tool_choice)?;
+    if body.parallel_tool_calls == Some(false) && !tools.is_empty() {
+        return Err(not_supported("parallel_tool_calls"));
+    }
+    let (thinking, reasoning_effort) = effort(body.reasoning_effort)?;
     let messages = messages::convert(body.messages)?;
+    let input = ChatInput { messages, tools, tool_choice, thinking, reasoning_effort };
     let options = Options {
         model: body.model,
         max_tokens,
@@ -94,7 +99,7 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
             seed: body.seed,
         },
     };
-    options.ask(vec![Input::Chat(messages)], caller, config)
+    options.ask(vec![Input::Chat(input)], caller, config)
 }
 
 /// One or several prompts.

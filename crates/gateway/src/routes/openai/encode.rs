@@ -35,8 +35,14 @@ impl Head {
 fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
+        FinishReason::Length | FinishReason::Budget => "length",
+        FinishReason::ToolCalls => "tool_calls",
     }
+}
+
+/// What ended a choice, where `finish_reason` has no word for it that typed clients know.
+fn stopped_by(reason: FinishReason) -> Option<&'static str> {
+    (reason == FinishReason::Budget).then_some("budget")
 }
 
 fn usage(usage: inference::Usage) -> Usage {

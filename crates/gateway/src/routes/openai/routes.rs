@@ -19,6 +19,7 @@ use crate::{
     error::ApiError,
     exchange::Exchange,
     generation::{Generation, collect},
+    notes::merged_system,
     sse,
 };
 
@@ -39,12 +40,13 @@ pub(crate) async fn chat_completions(
 ) -> Result<Response, ApiError> {
     let (ask, render) = convert::chat(body, &caller, service.config())?;
     let head = Head::new(service.new_id("chatcmpl-"), ask.model.clone());
-    let generation = Generation::new(&service, admit(&service, &caller, exchange)?, ask);
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let generation = Generation::new(&service, admitted, ask);
     if render.stream {
         return sse::respond(generation, ChatStream::new(head, render), service.config()).await;
     }
     let whole = collect(generation, render.choices).await?;
-    Ok(axum::Json(chat_response(head, render, whole)).into_response())
+    Ok((merged_system(whole.merged_system), axum::Json(chat_response(head, render, whole))).into_response())
 }
 
 /// The text that follows a prompt, whole or as server-sent events.
@@ -64,7 +66,8 @@ pub(crate) async fn completions(
 ) -> Result<Response, ApiError> {
     let (ask, render) = convert::completion(body, &caller, service.config())?;
     let head = Head::new(service.new_id("cmpl-"), ask.model.clone());
-    let generation = Generation::new(&service, admit(&service, &caller, exchange)?, ask);
+    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let generation = Generation::new(&service, admitted, ask);
     if render.stream {
         return sse::respond(generation, CompletionStream::new(head, render), service.config()).await;
     }

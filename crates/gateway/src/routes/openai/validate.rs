@@ -18,6 +18,20 @@ pub(super) fn logit_bias(bias: Option<BTreeMap<String, f64>>) -> Result<Vec<(u32
     bias.unwrap_or_default().into_iter().map(entry).collect()
 }
 
+/// OpenAI's words for how much a model thinks: whether it does, and the word for those templates that know it.
+pub(super) fn effort(effort: Option<String>) -> Result<(Option<bool>, Option<String>), ApiError> {
+    match effort.as_deref() {
+        None => Ok((None, None)),
+        Some("none") => Ok((Some(false), None)),
+        Some("minimal" | "low" | "medium" | "high" | "xhigh") => Ok((Some(true), effort)),
+        Some(other) => {
+            let message =
+                format!("reasoning_effort must be none, minimal, low, medium, high or xhigh, but it is {other:?}");
+            Err(ApiError::invalid("reasoning_effort", message))
+        }
+    }
+}
+
 /// Only plain text can be asked for: another format could not be kept, and an answer that breaks it would be worse.
 pub(super) fn response_format(format: Option<&ResponseFormat>) -> Result<(), ApiError> {
     match format {

@@ -30,20 +30,44 @@ fn accumulate(frames: &[(String, Value)]) -> Value {
         assert_eq!(data["type"], name.as_str());
     }
     let names: Vec<&str> = frames.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names[..3], ["message_start", "content_block_start", "ping"]);
-    let deltas = names.len() - 6;
-    assert!(names[3..3 + deltas].iter().all(|name| *name == "content_block_delta"), "{names:?}");
-    assert_eq!(names[3 + deltas..], ["content_block_stop", "message_delta", "message_stop"]);
+    assert_eq!(names[..2], ["message_start", "ping"]);
+    assert_eq!(names[names.len() - 2..], ["message_delta", "message_stop"]);
     let mut message = frames[0].1["message"].clone();
     assert_eq!(message["content"], json!([]));
-    let mut block = frames[1].1["content_block"].clone();
-    for (_, data) in &frames[3..3 + deltas] {
-        assert_eq!((&data["index"], &data["delta"]["type"]), (&json!(0), &json!("text_delta")));
-        let new = data["delta"]["text"].as_str().unwrap();
-        assert!(!new.is_empty());
-        block["text"] = format!("{}{new}", block["text"].as_str().unwrap()).into();
+    let mut blocks: Vec<Value> = Vec::new();
+    let mut open = false;
+    for (name, data) in &frames[2..frames.len() - 2] {
+        match name.as_str() {
+            "content_block_start" => {
+                assert!(!std::mem::replace(&mut open, true) && data["index"] == blocks.len());
+                blocks.push(data["content_block"].clone());
+            }
+            "content_block_stop" => {
+                assert!(std::mem::replace(&mut open, false) && data["index"] == blocks.len() - 1);
+                let block = blocks.last_mut().unwrap();
+                if let Some(json) = block.as_object_mut().unwrap().remove("json") {
+                    block["input"] = serde_json::from_str(input::object(json.as_str().unwrap().into()).get()).unwrap();
+                }
+            }
+            _ => {
+                assert!(open && data["index"] == blocks.len() - 1);
+                let block = blocks.last_mut().unwrap();
+                let (kind, from, to) = match data["delta"]["type"].as_str().unwrap() {
+                    "text_delta" => ("text", "text", "text"),
+                    "thinking_delta" => ("thinking", "thinking", "thinking"),
+                    "signature_delta" => ("thinking", "signature", "signature"),
+                    "input_json_delta" => ("tool_use", "partial_json", "json"),
+                    other => panic!("{other}"),
+                };
+                assert_eq!(block["type"], kind);
+                let new = data["delta"][from].as_str().unwrap();
+                assert!(!new.is_empty());
+                block[to] = format!("{}{new}", block[to].as_str().unwrap_or_default()).into();
+            }
+        }
     }
-    message["content"] = json!([block]);
+    assert!(!open);
+    message["content"] = blocks.into();
     let end = &frames[frames.len() - 2].1;
     for name in ["stop_reason", "stop_sequence"] {
         message[name] = end["delta"][name].clone();
@@ -55,14 +79,24 @@ fn accumulate(frames: &[(String, Value)]) -> Value {
 proptest! {
     #[test]
     fn a_stream_says_what_the_whole_answer_says(
-        pieces in vec("\\PC{0,3}", 0..12),
+        pieces in vec((0u32..6, "\\PC{0,3}"), 0..12),
         length in any::<bool>(),
         stop in option::of("[a-z]{1,4}"),
         cached_tokens in 0u64..9,
     ) {
         let counts = inference::Usage { prompt_tokens: 9, cached_tokens, completion_tokens: pieces.len() as u64 };
-        let mut events: Vec<Event> =
-            pieces.into_iter().map(|text| Event::Text { choice: 0, text, tokens: 1, logprobs: vec![] }).collect();
+        let event = |(kind, text): (u32, String)| match kind {
+            0 => Event::Reasoning { choice: 0, text },
+            1 => Event::ToolCall { choice: 0, id: format!("call_{text}"), name: text },
+            2 => Event::Arguments { choice: 0, text: json!({ "a": text }).to_string() },
+            _ => Event::Text { choice: 0, text, tokens: 1, logprobs: vec![] },
+        };
+        // Arguments belong to the call before them, and come with it.
+        let follows = |pieces: &[(u32, String)], index: usize| {
+            pieces[index].0 != 2 || index.checked_sub(1).is_some_and(|before| pieces[before].0 == 1)
+        };
+        let kept: Vec<usize> = (0..pieces.len()).filter(|index| follows(&pieces, *index)).collect();
+        let mut events: Vec<Event> = kept.into_iter().map(|index| event(pieces[index].clone())).collect();
         let reason = if length && stop.is_none() { FinishReason::Length } else { FinishReason::Stop };
         events.extend([Event::Finished { choice: 0, reason, stop }, Event::Done(counts)]);
         let mut whole = Whole::new(1);

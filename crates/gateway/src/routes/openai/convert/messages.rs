@@ -1,6 +1,6 @@
 //! The turns of a conversation.
 
-use inference::{ChatInput, Message, Role};
+use inference::{Message, Role, ToolCall};
 use wire::openai::{ChatMessage, Content};
 
 use crate::{
@@ -9,12 +9,11 @@ use crate::{
 };
 
 /// Checks the turns and joins their parts.
-pub(super) fn convert(messages: Vec<ChatMessage>) -> Result<ChatInput, ApiError> {
+pub(super) fn convert(messages: Vec<ChatMessage>) -> Result<Vec<Message>, ApiError> {
     if messages.is_empty() {
         return Err(ApiError::invalid("messages", "messages is empty; a conversation needs at least one"));
     }
-    let messages = messages.into_iter().enumerate().map(|(position, message)| convert_one(position, message));
-    Ok(ChatInput { messages: messages.collect::<Result<_, _>>()? })
+    messages.into_iter().enumerate().map(|(position, message)| convert_one(position, message)).collect()
 }
 
 fn convert_one(position: usize, message: ChatMessage) -> Result<Message, ApiError> {
@@ -23,19 +22,26 @@ fn convert_one(position: usize, message: ChatMessage) -> Result<Message, ApiErro
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => Role::Assistant,
-        known @ ("tool" | "function") => {
-            return Err(ApiError::unsupported(at("role"), format!("the role {known:?} is not supported here yet")));
+        "tool" => Role::Tool,
+        "function" => {
+            let message = "the role \"function\" is not supported here; use \"tool\"";
+            return Err(ApiError::unsupported(at("role"), message));
         }
         other => {
-            let message = format!("the role must be system, developer, user or assistant, but it is {other:?}");
+            let message = format!("the role must be system, developer, user, assistant or tool, but it is {other:?}");
             return Err(ApiError::invalid(at("role"), message));
         }
     };
-    if message.tool_calls.is_some_and(|calls| !calls.is_empty()) {
-        return Err(not_supported(&at("tool_calls")));
-    }
     if message.function_call.is_some_and(|call| !call.is_null()) {
         return Err(not_supported(&at("function_call")));
+    }
+    // Clients send an empty list as null, or the other way round; both are no calls.
+    let tool_calls = message.tool_calls.unwrap_or_default();
+    if role != Role::Assistant && !tool_calls.is_empty() {
+        return Err(ApiError::invalid(at("tool_calls"), "only a turn of the assistant has tool calls"));
+    }
+    if role == Role::Tool && message.tool_call_id.is_none() {
+        return Err(ApiError::invalid(at("tool_call_id"), "a turn of a tool needs the id of the call that it answers"));
     }
     let content = match message.content {
         Some(Content::Text(text)) => text,
@@ -46,5 +52,19 @@ fn convert_one(position: usize, message: ChatMessage) -> Result<Message, ApiErro
         None if role == Role::Assistant => String::new(),
         None => return Err(ApiError::invalid(at("content"), "a turn needs content: a string or a list of parts")),
     };
-    Ok(Message { role, content, name: message.name })
+    let call = |(index, call): (usize, wire::openai::ToolCall)| {
+        if call.r#type != "function" {
+            let message = format!("a call of type {:?} is not supported here; only \"function\" is", call.r#type);
+            return Err(ApiError::unsupported(at(&format!("tool_calls[{index}].type")), message));
+        }
+        Ok(ToolCall { id: call.id, name: call.function.name, arguments: call.function.arguments })
+    };
+    Ok(Message {
+        role,
+        content,
+        name: message.name,
+        reasoning: message.reasoning_content.filter(|_| role == Role::Assistant),
+        tool_calls: tool_calls.into_iter().enumerate().map(call).collect::<Result<_, _>>()?,
+        tool_call_id: message.tool_call_id.filter(|_| role == Role::Tool),
+    })
 }

@@ -1,12 +1,15 @@
 //! Chat completions, whole and in chunks.
 
 use inference::{Event, TokenLogprob, Usage};
-use wire::openai::{ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatResponse, Delta, ResponseMessage};
+use wire::openai::{
+    ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatResponse, Delta, FunctionCall, FunctionCallDelta,
+    ResponseMessage, ToolCall, ToolCallDelta,
+};
 
-use super::{FINGERPRINT, Head, finish_reason, logprobs, usage};
+use super::{FINGERPRINT, Head, finish_reason, logprobs, stopped_by, usage};
 use crate::{
     error::ApiError,
-    generation::{Choice, Whole},
+    generation::{Choice, Part, Whole},
     routes::openai::convert::Render,
     sse::{Encode, Frames},
 };
@@ -15,9 +18,10 @@ use crate::{
 pub(crate) fn chat_response(head: Head, render: Render, whole: Whole) -> ChatResponse {
     let choice = |(index, choice): (usize, Choice)| ChatChoice {
         index: index as u32,
-        message: ResponseMessage { role: "assistant", content: choice.text, refusal: None },
         logprobs: render.logprobs.map(|top| chat_logprobs(&choice.logprobs, top)),
         finish_reason: finish_reason(choice.reason),
+        stopped_by: stopped_by(choice.reason),
+        message: message(choice),
     };
     ChatResponse {
         id: head.id,
@@ -30,6 +34,19 @@ pub(crate) fn chat_response(head: Head, render: Render, whole: Whole) -> ChatRes
     }
 }
 
+fn message(choice: Choice) -> ResponseMessage {
+    let (text, reasoning_content) = (choice.text(), choice.reasoning());
+    let call = |part: Part| match part {
+        Part::Call { id, name, arguments } => {
+            Some(ToolCall { id, r#type: "function".to_owned(), function: FunctionCall { name, arguments } })
+        }
+        Part::Text(_) | Part::Reasoning(_) => None,
+    };
+    let tool_calls: Vec<ToolCall> = choice.parts.into_iter().filter_map(call).collect();
+    let content = Some(text).filter(|text| !text.is_empty() || tool_calls.is_empty());
+    ResponseMessage { role: "assistant", content, reasoning_content, tool_calls, refusal: None }
+}
+
 fn chat_logprobs(tokens: &[TokenLogprob], top: u32) -> ChatLogprobs {
     ChatLogprobs { content: tokens.iter().map(|token| logprobs::chat(token, top)).collect(), refusal: None }
 }
@@ -38,14 +55,22 @@ fn chat_logprobs(tokens: &[TokenLogprob], top: u32) -> ChatLogprobs {
 pub(crate) struct ChatStream {
     head: Head,
     render: Render,
-    /// Which choices have said who speaks.
-    begun: Vec<bool>,
+    choices: Vec<Progress>,
+}
+
+/// How far a choice has come.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// It was said who speaks.
+    begun: bool,
+    /// Tool calls so far.
+    calls: u32,
 }
 
 impl ChatStream {
     /// An answer of which nothing is known yet.
     pub(crate) fn new(head: Head, render: Render) -> Self {
-        Self { head, render, begun: vec![false; render.choices as usize] }
+        Self { head, render, choices: vec![Progress::default(); render.choices as usize] }
     }
 
     fn chunk(&self, choices: Vec<ChatChunkChoice>, counts: Option<Usage>, frames: &mut Frames) {
@@ -62,9 +87,9 @@ impl ChatStream {
 
     /// The choice's first chunk says who speaks and nothing else. False for a choice that nobody asked for.
     fn begin(&mut self, choice: u32, frames: &mut Frames) -> bool {
-        let Some(begun) = self.begun.get_mut(choice as usize) else { return false };
-        if !std::mem::replace(begun, true) {
-            let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
+        let Some(progress) = self.choices.get_mut(choice as usize) else { return false };
+        if !std::mem::replace(&mut progress.begun, true) {
+            let delta = Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() };
             self.chunk(vec![go_on(choice, delta)], None, frames);
         }
         true
@@ -76,8 +101,13 @@ impl ChatStream {
         if text.is_empty() && logprobs.is_none() {
             return;
         }
-        let delta = Delta { role: None, content: Some(text) };
+        let delta = Delta { content: Some(text), ..Delta::default() };
         self.chunk(vec![ChatChunkChoice { logprobs, ..go_on(choice, delta) }], None, frames);
+    }
+
+    fn call(&self, choice: u32, call: ToolCallDelta, frames: &mut Frames) {
+        let delta = Delta { tool_calls: Some([call]), ..Delta::default() };
+        self.chunk(vec![go_on(choice, delta)], None, frames);
     }
 }
 
@@ -85,6 +115,30 @@ impl Encode for ChatStream {
     fn push(&mut self, event: Event, frames: &mut Frames) {
         match event {
             Event::Started { .. } => {}
+            Event::Reasoning { choice, text } => {
+                if self.begin(choice, frames) {
+                    let delta = Delta { reasoning_content: Some(text), ..Delta::default() };
+                    self.chunk(vec![go_on(choice, delta)], None, frames);
+                }
+            }
+            Event::ToolCall { choice, id, name } => {
+                if self.begin(choice, frames) {
+                    let calls = &mut self.choices[choice as usize].calls;
+                    let index = *calls;
+                    *calls += 1;
+                    let function = FunctionCallDelta { name: Some(name), arguments: String::new() };
+                    let call = ToolCallDelta { index, id: Some(id), r#type: Some("function"), function };
+                    self.call(choice, call, frames);
+                }
+            }
+            Event::Arguments { choice, text } => {
+                let calls = self.choices.get(choice as usize).map_or(0, |progress| progress.calls);
+                // Arguments without a call belong to nothing.
+                if let Some(index) = calls.checked_sub(1) {
+                    let function = FunctionCallDelta { name: None, arguments: text };
+                    self.call(choice, ToolCallDelta { index, id: None, r#type: None, function }, frames);
+                }
+            }
             Event::Text { choice, text, logprobs, .. } => {
                 if self.begin(choice, frames) {
                     self.text(choice, text, &logprobs, frames);
@@ -94,6 +148,7 @@ impl Encode for ChatStream {
                 if self.begin(choice, frames) {
                     let end = ChatChunkChoice {
                         finish_reason: Some(finish_reason(reason)),
+                        stopped_by: stopped_by(reason),
                         ..go_on(choice, Delta::default())
                     };
                     self.chunk(vec![end], None, frames);
@@ -111,5 +166,5 @@ impl Encode for ChatStream {
 }
 
 fn go_on(index: u32, delta: Delta) -> ChatChunkChoice {
-    ChatChunkChoice { index, delta, logprobs: None, finish_reason: None }
+    ChatChunkChoice { index, delta, logprobs: None, finish_reason: None, stopped_by: None }
 }

@@ -7,7 +7,7 @@ use wire::openai::{CompletionChoice, CompletionLogprobs, CompletionResponse};
 use super::{
     FINGERPRINT, Head, finish_reason,
     logprobs::{Lists, Offsets},
-    usage,
+    stopped_by, usage,
 };
 use crate::{
     error::ApiError,
@@ -20,9 +20,10 @@ use crate::{
 pub(crate) fn completion_response(head: Head, render: Render, whole: Whole) -> impl Serialize {
     let choice = |(index, choice): (usize, Choice)| CompletionChoice {
         index: index as u32,
-        text: choice.text,
+        text: choice.text(),
         logprobs: render.logprobs.map(|top| lists(&choice.logprobs, top, &mut Offsets::default())),
         finish_reason: Some(finish_reason(choice.reason)),
+        stopped_by: stopped_by(choice.reason),
     };
     let choices = whole.choices.into_iter().enumerate().map(choice).collect();
     Owned { head, choices, counts: whole.usage }
@@ -71,7 +72,11 @@ impl CompletionStream {
         let logprobs = self.render.logprobs.filter(|_| !tokens.is_empty()).map(|top| lists(tokens, top, offsets));
         // A token that ends inside a character has no text yet; it says something only with its probability.
         if !text.is_empty() || logprobs.is_some() {
-            self.chunk(vec![CompletionChoice { index, text, logprobs, finish_reason: None }], None, frames);
+            self.chunk(
+                vec![CompletionChoice { index, text, logprobs, finish_reason: None, stopped_by: None }],
+                None,
+                frames,
+            );
         }
     }
 }
@@ -79,12 +84,14 @@ impl CompletionStream {
 impl Encode for CompletionStream {
     fn push(&mut self, event: Event, frames: &mut Frames) {
         match event {
-            Event::Started { .. } => {}
+            // A prompt is continued, no conversation: nothing is thought and no tool is called.
+            Event::Started { .. } | Event::Reasoning { .. } | Event::ToolCall { .. } | Event::Arguments { .. } => {}
             Event::Text { choice, text, logprobs, .. } => self.text(choice, text, &logprobs, frames),
             Event::Finished { choice, .. } if choice >= self.render.choices => {}
             Event::Finished { choice, reason, .. } => {
-                let finish_reason = Some(finish_reason(reason));
-                let end = CompletionChoice { index: choice, text: String::new(), logprobs: None, finish_reason };
+                let (finish_reason, stopped_by) = (Some(finish_reason(reason)), stopped_by(reason));
+                let end =
+                    CompletionChoice { index: choice, text: String::new(), logprobs: None, finish_reason, stopped_by };
                 self.chunk(vec![end], None, frames);
             }
             Event::Done(counts) => {

@@ -87,12 +87,46 @@ fn check_chat(events: &[Event], render: Render, counts: Usage) {
         assert!(part["delta"]["role"].is_null() || part["delta"] == json!({"role": "assistant", "content": ""}));
         part["delta"]["content"].as_str()
     });
-    for (choice, whole) in choices.iter().zip(whole["choices"].as_array().unwrap()) {
-        assert_eq!(choice["text"], whole["message"]["content"]);
+    for ((index, choice), whole) in choices.iter().enumerate().zip(whole["choices"].as_array().unwrap()) {
+        let (message, extras) = (&whole["message"], extras(&frames, index));
+        assert_eq!(choice["text"], message["content"].as_str().unwrap_or_default());
+        assert_eq!(
+            message["content"].is_null(),
+            choice["text"] == "" && !extras.1.is_empty(),
+            "null beside calls alone"
+        );
+        assert_eq!(extras.0, message["reasoning_content"].as_str().unwrap_or_default());
+        assert_eq!(Value::from(extras.1), message.get("tool_calls").cloned().unwrap_or(json!([])));
         same_end(choice, whole);
     }
     let roles = frames.iter().filter(|frame| frame.contains("\"role\"")).count();
     assert_eq!(roles, render.choices as usize, "each choice says once who speaks");
+}
+
+/// Reasoning and tool calls of one choice, put together the way a client does.
+fn extras(frames: &[String], choice: usize) -> (String, Vec<Value>) {
+    let (mut reasoning, mut calls) = (String::new(), Vec::<Value>::new());
+    for frame in &frames[..frames.len() - 1] {
+        let chunk: Value = serde_json::from_str(frame).unwrap();
+        let part = &chunk["choices"][0];
+        if part["index"] != choice {
+            continue;
+        }
+        reasoning.push_str(part["delta"]["reasoning_content"].as_str().unwrap_or_default());
+        for call in part["delta"]["tool_calls"].as_array().into_iter().flatten() {
+            let mut call = call.clone();
+            let index = call.as_object_mut().unwrap().remove("index").unwrap().as_u64().unwrap() as usize;
+            if index == calls.len() {
+                calls.push(call);
+            } else {
+                assert!(call.get("id").is_none() && call["function"].get("name").is_none());
+                let arguments = &mut calls[index]["function"]["arguments"];
+                let more = call["function"]["arguments"].as_str().unwrap();
+                *arguments = format!("{}{more}", arguments.as_str().unwrap()).into();
+            }
+        }
+    }
+    (reasoning, calls)
 }
 
 fn check_completion(events: &[Event], render: Render, counts: Usage) {
@@ -132,7 +166,7 @@ prop_compose! {
         include_usage in any::<bool>(),
         reasons in vec(any::<bool>(), 1..4),
     )(
-        pieces in vec((0..reasons.len() as u32, "\\PC{0,3}", vec(token(), 0..3)), 0..12),
+        pieces in vec((0..reasons.len() as u32, 0..6, "\\PC{0,3}", vec(token(), 0..3)), 0..12),
         reasons in Just(reasons),
         logprobs in Just(logprobs),
         include_usage in Just(include_usage),
@@ -140,8 +174,11 @@ prop_compose! {
         let counts = Usage { prompt_tokens: 5, cached_tokens: 2, completion_tokens: pieces.len() as u64 };
         let mut events: Vec<Event> = pieces
             .into_iter()
-            .map(|(choice, text, tokens)| {
-                Event::Text { choice, text, tokens: 1, logprobs: if logprobs.is_some() { tokens } else { vec![] } }
+            .map(|(choice, kind, text, tokens)| match kind {
+                0 => Event::Reasoning { choice, text },
+                1 => Event::ToolCall { choice, id: format!("call_{text}"), name: text },
+                2 => Event::Arguments { choice, text },
+                _ => Event::Text { choice, text, tokens: 1, logprobs: if logprobs.is_some() { tokens } else { vec![] } },
             })
             .collect();
         for (choice, stop) in reasons.iter().enumerate() {
@@ -157,6 +194,9 @@ proptest! {
     #[test]
     fn a_stream_says_what_the_whole_answer_says((events, render, counts) in script()) {
         check_chat(&events, render, counts);
+        // A prompt that is continued has no other events.
+        let of_completions = |event: &&Event| !matches!(event, Event::Reasoning { .. } | Event::ToolCall { .. });
+        let events: Vec<Event> = events.iter().filter(of_completions).cloned().collect();
         check_completion(&events, render, counts);
     }
 }

@@ -1,0 +1,50 @@
+//! Where the ends of requests are made durable.
+
+use account::{OrgId, Timestamp};
+use futures::{FutureExt, future::BoxFuture};
+use store::{OpenRequest, Slot, Store, UsageRow, UsageSum};
+
+/// Keeps settlements. The real one is the [`Store`]; tests have one in memory.
+pub trait Journal: Send + Sync + 'static {
+    /// A place for one request's settlement, taken before it runs. `None` while nothing can be made durable.
+    fn reserve(&self) -> Option<Box<dyn Place>>;
+
+    /// Sums of an organisation's usage by quarters of an hour; `None` when they cannot be read.
+    fn usage(&self, org: OrgId, from: Timestamp, until: Timestamp) -> BoxFuture<'_, Option<Vec<UsageSum>>>;
+}
+
+/// A place that was reserved: what is handed over through it arrives.
+pub trait Place: Send {
+    /// Notes that the request has a lease.
+    fn open(&mut self, request: OpenRequest);
+
+    /// Hands over how it ended. Whoever waits learns whether that is durable; who does not want to know drops the answer.
+    fn settle(self: Box<Self>, row: UsageRow) -> BoxFuture<'static, bool>;
+}
+
+impl Journal for Store {
+    fn reserve(&self) -> Option<Box<dyn Place>> {
+        Store::reserve(self).ok().map(|slot| Box::new(slot) as Box<dyn Place>)
+    }
+
+    fn usage(&self, org: OrgId, from: Timestamp, until: Timestamp) -> BoxFuture<'_, Option<Vec<UsageSum>>> {
+        async move {
+            let usage = Store::usage(self, org, from, until).await;
+            usage
+                .inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "reading usage failed"))
+                .ok()
+        }
+        .boxed()
+    }
+}
+
+impl Place for Slot {
+    fn open(&mut self, request: OpenRequest) {
+        Slot::open(self, request);
+    }
+
+    fn settle(self: Box<Self>, row: UsageRow) -> BoxFuture<'static, bool> {
+        let durable = Slot::settle(*self, row);
+        async { matches!(durable.await, Ok(Ok(_))) }.boxed()
+    }
+}

@@ -1,0 +1,243 @@
+//! The tenants of a data folder: opened under its lock, with what a first start needs.
+
+use std::{
+    collections::BTreeSet,
+    fs::{File, TryLockError},
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use account::{
+    Billing, Class, Key, KeyHash, KeyId, ModelAccess, Name, Nano, OrgId, Price, PriceHistory, PriceId, PriceVersion,
+    ProjectId, Scopes, Timestamp, Zone,
+};
+use anyhow::{Context, Result, bail};
+use catalog::Catalog;
+use gateway::Tenancy;
+use store::{Act, Change, Organisation, Project, Store};
+use tokio::task::JoinHandle;
+
+/// Held by the one server of a data folder.
+const LOCK: &str = "serve.lock";
+
+/// Name of the key that opens everything.
+const ADMIN: &str = "admin";
+
+/// How often it is looked whether another process pulled a model.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The rows of a data folder, and the lock that says they are ours.
+pub struct Tenants {
+    /// The rows.
+    pub store: Store,
+    /// What requests look up.
+    pub tenancy: Tenancy,
+    _lock: File,
+}
+
+impl Tenants {
+    /// Opens the data folder. What an earlier process left open is ended; the organisation and the project `default` are
+    /// there, and in them the key that `admin` is the hash of; models that nobody has priced cost nothing, as long as
+    /// nothing here costs anything.
+    pub async fn open(data_dir: &Path, admin: &KeyHash, models: &[String]) -> Result<Self> {
+        let lock = lock(data_dir)?;
+        let store = Store::open(data_dir, store::Config::default()).await.context("opening the data folder's rows")?;
+        let now = now();
+        let left = store.resolve_open_requests(now).await.context("ending what an earlier process left open")?;
+        if left > 0 {
+            tracing::warn!(requests = left, "requests that ran when the server last ended were not charged");
+        }
+        let (org, project) = ensure_default(&store, now).await?;
+        ensure_admin_key(&store, org, project, admin, now).await?;
+        ensure_prices(&store, models, now).await?;
+        let tenancy = Tenancy::load(&store).await.context("reading the data folder's rows")?;
+        Ok(Self { store, tenancy, _lock: lock })
+    }
+
+    /// Does for models that are pulled from now on what [`Tenants::open`] did for those there were, until it is aborted.
+    pub fn watch(&self, catalog: Arc<Catalog>) -> JoinHandle<()> {
+        let (store, tenancy) = (self.store.clone(), self.tenancy.clone());
+        tokio::spawn(async move {
+            let mut known = BTreeSet::new();
+            let mut looks = tokio::time::interval(LOOK);
+            loop {
+                looks.tick().await;
+                let catalog = Arc::clone(&catalog);
+                let names = move || catalog.models().into_iter().map(|entry| entry.name).collect::<Vec<_>>();
+                let Ok(names) = tokio::task::spawn_blocking(names).await else { continue };
+                if names.iter().all(|name| known.contains(name)) {
+                    continue;
+                }
+                match price_and_read(&store, &tenancy, &names).await {
+                    Ok(()) => known.extend(names),
+                    Err(error) => tracing::warn!("models that were pulled are not priced yet: {error:#}"),
+                }
+            }
+        })
+    }
+}
+
+async fn price_and_read(store: &Store, tenancy: &Tenancy, models: &[String]) -> Result<()> {
+    ensure_prices(store, models, now()).await?;
+    tenancy.set_prices(store.prices().await?);
+    Ok(())
+}
+
+fn lock(data_dir: &Path) -> Result<File> {
+    let path = data_dir.join(LOCK);
+    let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another `modelworks serve` uses the data folder {}; stop it, or choose another folder with --data-dir",
+            data_dir.display()
+        ),
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+async fn ensure_default(store: &Store, now: Timestamp) -> Result<(OrgId, ProjectId)> {
+    let name = Name::default_name();
+    let known = store.organisations().await?.into_iter().find(|organisation| organisation.name == name);
+    let org = match known {
+        Some(organisation) => organisation.id,
+        None => {
+            let (id, zone, billing) = (OrgId::generate()?, Zone::UTC, Billing::Postpaid);
+            let organisation = Organisation { id, name: name.clone(), zone, billing };
+            apply(store, Change::AddOrganisation(organisation), now).await?;
+            id
+        }
+    };
+    let known = store.projects(org).await?.into_iter().find(|project| project.name == name);
+    let project = match known {
+        Some(project) => project.id,
+        None => {
+            let id = ProjectId::generate()?;
+            apply(store, Change::AddProject(Project { id, org, name }), now).await?;
+            id
+        }
+    };
+    Ok((org, project))
+}
+
+/// The hash in the data folder says which secret opens everything: where the file was removed to reset a lost key, the new
+/// secret replaces the old one at once.
+async fn ensure_admin_key(
+    store: &Store,
+    org: OrgId,
+    project: ProjectId,
+    admin: &KeyHash,
+    now: Timestamp,
+) -> Result<()> {
+    let secret = store.pepper().hash(admin);
+    let name = Name::parse(ADMIN)?;
+    let known = store.keys().await?.into_iter().find(|key| key.project == project && key.name == name);
+    let change = match known {
+        Some(key) if key.secret == secret => return Ok(()),
+        Some(mut key) => {
+            key.rotate(secret, now, Duration::ZERO);
+            Change::ChangeKey(key)
+        }
+        None => Change::AddKey(Key {
+            id: KeyId::generate()?,
+            org,
+            project,
+            name,
+            scopes: Scopes::all(),
+            models: ModelAccess::All,
+            expires: None,
+            revoked: None,
+            secret,
+            previous: None,
+        }),
+    };
+    apply(store, change, now).await
+}
+
+async fn ensure_prices(store: &Store, models: &[String], now: Timestamp) -> Result<()> {
+    let prices = store.prices().await?;
+    let free = |history: &PriceHistory| {
+        history.versions().all(|version| Class::ALL.iter().all(|class| version.price.rates().of(*class) == Nano::ZERO))
+    };
+    if !prices.values().all(free) {
+        return Ok(());
+    }
+    for model in models.iter().filter(|model| !prices.contains_key(model.as_str())) {
+        let version = PriceVersion { id: PriceId::generate()?, from: now, price: Price::FREE };
+        apply(store, Change::AddPrice { model: model.as_str().into(), version }, now).await?;
+    }
+    Ok(())
+}
+
+async fn apply(store: &Store, change: Change, now: Timestamp) -> Result<()> {
+    let act = Act { actor: "installation".into(), at: now, before: None, after: None, address: None };
+    store.apply(change, act, None).await.context("writing the data folder's rows")?;
+    Ok(())
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use account::ApiKey;
+
+    use super::*;
+
+    fn models(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    async fn reopen(tenants: Tenants, folder: &Path, admin: &KeyHash, names: &[&str]) -> Tenants {
+        drop(tenants.tenancy);
+        tenants.store.close().await;
+        drop(tenants._lock);
+        Tenants::open(folder, admin, &models(names)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_key_of_an_earlier_version_opens_the_default_project_and_a_reset_replaces_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (ApiKey::generate().unwrap().hash(), ApiKey::generate().unwrap().hash());
+        let tenants = Tenants::open(folder.path(), &first, &models(&["a"])).await.unwrap();
+        let key = tenants.store.keys().await.unwrap().remove(0);
+        assert_eq!(key.secret, tenants.store.pepper().hash(&first));
+
+        let tenants = reopen(tenants, folder.path(), &first, &["a"]).await;
+        let keys = tenants.store.keys().await.unwrap();
+        assert_eq!((keys.len(), &keys[0]), (1, &key));
+        let tenants = reopen(tenants, folder.path(), &second, &["a"]).await;
+        let keys = tenants.store.keys().await.unwrap();
+        assert_eq!((keys.len(), keys[0].id), (1, key.id));
+        assert_eq!(keys[0].secret, tenants.store.pepper().hash(&second));
+        assert_eq!(keys[0].previous, None);
+        assert_eq!(tenants.store.organisations().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn models_are_free_until_something_costs() {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = ApiKey::generate().unwrap().hash();
+        let tenants = Tenants::open(folder.path(), &admin, &models(&["a"])).await.unwrap();
+        let tenants = reopen(tenants, folder.path(), &admin, &["a", "b"]).await;
+        assert_eq!(tenants.store.prices().await.unwrap().len(), 2);
+        let rates = account::Rates::default().with(Class::Output, Nano::new(1));
+        let price = Price::new(rates, 1000).unwrap();
+        let version = PriceVersion { id: PriceId::generate().unwrap(), from: now(), price };
+        apply(&tenants.store, Change::AddPrice { model: "a".into(), version }, now()).await.unwrap();
+        let tenants = reopen(tenants, folder.path(), &admin, &["a", "b", "c"]).await;
+        assert!(!tenants.store.prices().await.unwrap().contains_key("c"));
+    }
+
+    #[tokio::test]
+    async fn a_second_server_on_a_folder_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = ApiKey::generate().unwrap().hash();
+        let _first = Tenants::open(folder.path(), &admin, &[]).await.unwrap();
+        let Err(error) = Tenants::open(folder.path(), &admin, &[]).await else { panic!("there are two") };
+        assert!(error.to_string().contains("another `modelworks serve`"), "{error}");
+    }
+}

@@ -1,0 +1,131 @@
+//! API keys: everything but their secrets.
+
+use std::collections::{BTreeSet, HashMap};
+
+use account::{Key, KeyId, KeyedHash, ModelAccess, OrgId, PreviousSecret, ProjectId, Scopes, Timestamp};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{
+    Error, Store,
+    columns::{bytes, time_if},
+    tenants::name,
+};
+
+/// Adds a key.
+pub(crate) async fn add_key(connection: &mut SqliteConnection, key: &Key, now: Timestamp) -> Result<(), Error> {
+    sqlx::query(
+        "INSERT INTO keys (id, org, project, name, scopes, all_models, expires, revoked, created)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&key.id.as_bytes()[..])
+    .bind(&key.org.as_bytes()[..])
+    .bind(&key.project.as_bytes()[..])
+    .bind(key.name.as_str())
+    .bind(key.scopes.to_string())
+    .bind(key.models == ModelAccess::All)
+    .bind(key.expires.map(Timestamp::as_millis))
+    .bind(key.revoked.map(Timestamp::as_millis))
+    .bind(now.as_millis())
+    .execute(&mut *connection)
+    .await?;
+    if let ModelAccess::Only(models) = &key.models {
+        for model in models {
+            let query = sqlx::query("INSERT INTO key_models (key, model) VALUES (?, ?)");
+            query.bind(&key.id.as_bytes()[..]).bind(&**model).execute(&mut *connection).await?;
+        }
+    }
+    write_secrets(connection, key).await
+}
+
+/// Writes what can change of a key: scopes, expiry, revocation, secrets.
+pub(crate) async fn change_key(connection: &mut SqliteConnection, key: &Key) -> Result<(), Error> {
+    let query = sqlx::query("UPDATE keys SET scopes = ?, expires = ?, revoked = ? WHERE org = ? AND id = ?");
+    let done = query
+        .bind(key.scopes.to_string())
+        .bind(key.expires.map(Timestamp::as_millis))
+        .bind(key.revoked.map(Timestamp::as_millis))
+        .bind(&key.org.as_bytes()[..])
+        .bind(&key.id.as_bytes()[..])
+        .execute(&mut *connection)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Err(Error::NotFound { what: "key" });
+    }
+    write_secrets(connection, key).await
+}
+
+impl Store {
+    /// Notes when keys were last used: many at once, now and then, not one by one with each request.
+    pub async fn note_use(&self, used: Vec<(KeyId, Timestamp)>) -> Result<(), Error> {
+        self.write(move |connection| {
+            Box::pin(async move {
+                for (key, at) in used {
+                    let query = sqlx::query("UPDATE keys SET last_used = ? WHERE id = ?");
+                    query.bind(at.as_millis()).bind(&key.as_bytes()[..]).execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
+    /// Every key there is, to be looked up by hash in memory.
+    pub async fn keys(&self) -> Result<Vec<Key>, Error> {
+        let mut transaction = self.readers().begin().await?;
+        let mut models: HashMap<[u8; 16], BTreeSet<Box<str>>> = HashMap::new();
+        for row in sqlx::query("SELECT key, model FROM key_models").fetch_all(&mut *transaction).await? {
+            let model: String = row.try_get("model")?;
+            models.entry(bytes(&row, "key")?).or_default().insert(model.into());
+        }
+        let query = sqlx::query(
+            "SELECT keys.id, keys.org, keys.project, keys.name, keys.scopes, keys.all_models, keys.expires, keys.revoked,
+                    current.hash AS secret, earlier.hash AS previous, earlier.until AS previous_until
+             FROM keys JOIN secrets AS current ON current.key = keys.id AND current.until IS NULL
+             LEFT JOIN secrets AS earlier ON earlier.key = keys.id AND earlier.until IS NOT NULL",
+        );
+        let rows = query.fetch_all(&mut *transaction).await?;
+        rows.iter().map(|row| key(row, &mut models)).collect()
+    }
+}
+
+fn key(row: &SqliteRow, models: &mut HashMap<[u8; 16], BTreeSet<Box<str>>>) -> Result<Key, Error> {
+    let id = bytes(row, "id")?;
+    let listed = models.remove(&id).unwrap_or_default();
+    let previous = match row.try_get::<Option<&[u8]>, _>("previous")? {
+        Some(_) => Some(PreviousSecret {
+            hash: KeyedHash::from_bytes(bytes(row, "previous")?),
+            until: crate::columns::time(row, "previous_until")?,
+        }),
+        None => None,
+    };
+    Ok(Key {
+        id: KeyId::from_bytes(id),
+        org: OrgId::from_bytes(bytes(row, "org")?),
+        project: ProjectId::from_bytes(bytes(row, "project")?),
+        name: name(row)?,
+        scopes: Scopes::parse(row.try_get("scopes")?).map_err(|_| Error::Corrupt { what: "scopes" })?,
+        models: if row.try_get("all_models")? { ModelAccess::All } else { ModelAccess::Only(listed) },
+        expires: time_if(row, "expires")?,
+        revoked: time_if(row, "revoked")?,
+        secret: KeyedHash::from_bytes(bytes(row, "secret")?),
+        previous,
+    })
+}
+
+/// Replaces the hashes of a key by those that it has now.
+async fn write_secrets(connection: &mut SqliteConnection, key: &Key) -> Result<(), Error> {
+    let gone = sqlx::query("DELETE FROM secrets WHERE key = ?").bind(&key.id.as_bytes()[..]);
+    gone.execute(&mut *connection).await?;
+    let current = (&key.secret, None);
+    let previous = key.previous.as_ref().map(|previous| (&previous.hash, Some(previous.until.as_millis())));
+    for (hash, until) in [Some(current), previous].into_iter().flatten() {
+        sqlx::query("INSERT INTO secrets (hash, key, until) VALUES (?, ?, ?)")
+            .bind(&hash.as_bytes()[..])
+            .bind(&key.id.as_bytes()[..])
+            .bind(until)
+            .execute(&mut *connection)
+            .await
+            .map_err(|error| Error::from(error).or_conflict("a key with this secret"))?;
+    }
+    Ok(())
+}

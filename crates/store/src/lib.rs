@@ -1,0 +1,34 @@
+//! The rows: SQL, migrations and the one writer.
+//!
+//! One SQLite file in the data folder, in WAL mode with full synchronisation. Everything that is written goes through one
+//! task, which commits in groups and answers only when the commit is on the disk. Reads have connections of their own and
+//! never wait for it. This is the one crate that contains SQL; only bound parameters reach it, and whatever belongs to a
+//! tenant is asked for with the tenant's id.
+//!
+//! Rules are in `account`: nothing here decides what may be done or what it costs.
+
+mod backup;
+mod changes;
+mod columns;
+mod error;
+mod keys;
+mod ledger;
+mod limits;
+mod migrations;
+mod pepper;
+mod prices;
+mod recovery;
+mod settlement;
+mod store;
+mod tenants;
+mod usage;
+mod writer;
+
+pub use changes::{Act, Applied, AuditEntry, Change, Once};
+pub use error::Error;
+pub use ledger::{Correction, Credit};
+pub use settlement::{OpenRequest, Settled, UsageRow};
+pub use store::{Config, Store};
+pub use tenants::{Organisation, Project, User};
+pub use usage::{RequestRecord, UsageSum};
+pub use writer::Slot;

@@ -1,0 +1,76 @@
+//! Limits of organisations, projects and keys.
+
+use std::collections::BTreeMap;
+
+use account::{KeyId, LimitKind, Limits, OrgId, Owner, ProjectId};
+use sqlx::{Row, SqliteConnection};
+
+use crate::{Error, Store, columns::bytes};
+
+/// Replaces all limits of an owner, who belongs to `org`.
+pub(crate) async fn set_limits(
+    connection: &mut SqliteConnection,
+    org: OrgId,
+    owner: &Owner,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let (kind_of_owner, id) = parts(owner);
+    if !belongs(&mut *connection, org, owner).await? {
+        return Err(Error::NotFound { what: kind_of_owner });
+    }
+    let gone = sqlx::query("DELETE FROM limits WHERE org = ? AND owner_kind = ? AND owner = ?");
+    gone.bind(&org.as_bytes()[..]).bind(kind_of_owner).bind(&id[..]).execute(&mut *connection).await?;
+    for kind in LimitKind::SETTABLE {
+        let Some(allowed) = limits.get(kind) else { continue };
+        sqlx::query("INSERT INTO limits (org, owner_kind, owner, kind, allowed) VALUES (?, ?, ?, ?, ?)")
+            .bind(&org.as_bytes()[..])
+            .bind(kind_of_owner)
+            .bind(&id[..])
+            .bind(kind.as_str())
+            .bind(i64::try_from(allowed).unwrap_or(i64::MAX))
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn belongs(connection: &mut SqliteConnection, org: OrgId, owner: &Owner) -> Result<bool, Error> {
+    let query = match owner {
+        Owner::Organisation(id) => return Ok(*id == org),
+        Owner::Project(_) => sqlx::query("SELECT 1 FROM projects WHERE org = ? AND id = ?"),
+        Owner::Key(_) => sqlx::query("SELECT 1 FROM keys WHERE org = ? AND id = ?"),
+    };
+    let found = query.bind(&org.as_bytes()[..]).bind(&parts(owner).1[..]).fetch_optional(connection).await?;
+    Ok(found.is_some())
+}
+
+fn parts(owner: &Owner) -> (&'static str, [u8; 16]) {
+    match owner {
+        Owner::Organisation(id) => ("organisation", *id.as_bytes()),
+        Owner::Project(id) => ("project", *id.as_bytes()),
+        Owner::Key(id) => ("key", *id.as_bytes()),
+    }
+}
+
+impl Store {
+    /// The limits of everybody who has some.
+    pub async fn limits(&self) -> Result<Vec<(Owner, Limits)>, Error> {
+        let mut all: BTreeMap<Owner, Limits> = BTreeMap::new();
+        let query = sqlx::query("SELECT owner_kind, owner, kind, allowed FROM limits");
+        for row in query.fetch_all(self.readers()).await? {
+            let id = bytes(&row, "owner")?;
+            let owner = match row.try_get("owner_kind")? {
+                "organisation" => Owner::Organisation(OrgId::from_bytes(id)),
+                "project" => Owner::Project(ProjectId::from_bytes(id)),
+                "key" => Owner::Key(KeyId::from_bytes(id)),
+                _ => return Err(Error::Corrupt { what: "owner of a limit" }),
+            };
+            let name: &str = row.try_get("kind")?;
+            let kind = LimitKind::SETTABLE.into_iter().find(|kind| kind.as_str() == name);
+            let kind = kind.ok_or(Error::Corrupt { what: "kind of limit" })?;
+            let limits = all.entry(owner).or_default();
+            *limits = limits.with(kind, row.try_get("allowed")?);
+        }
+        Ok(all.into_iter().collect())
+    }
+}

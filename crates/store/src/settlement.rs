@@ -1,0 +1,240 @@
+//! What the end of a request writes: its usage row, its sums, its line in the ledger, all in one transaction.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    time::Duration,
+};
+
+use account::{
+    Class, Counts, KeyId, OrgId, Payer, Price, PriceId, ProjectId, RequestId, Service, Settlement, Tenant, Timestamp,
+    ledger::{Charge, Head, Line, Terms},
+};
+use sqlx::SqliteConnection;
+
+use crate::{Error, columns::stored, ledger};
+
+/// Sums are kept by quarters of an hour, which the offset of every time zone in use is a multiple of.
+pub(crate) const QUARTER: Duration = Duration::from_secs(15 * 60);
+
+/// A request that has a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenRequest {
+    /// Which.
+    pub request: RequestId,
+    /// Whose.
+    pub tenant: Tenant,
+    /// The model's name.
+    pub model: Box<str>,
+    /// When it was let in.
+    pub admitted: Timestamp,
+}
+
+/// A request that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRow {
+    /// Which. There is one row for each, however often it is handed over.
+    pub request: RequestId,
+    /// Whose.
+    pub tenant: Tenant,
+    /// The model's name.
+    pub model: Box<str>,
+    /// The class of service.
+    pub service: Service,
+    /// The price that held; none when it ended before one was known.
+    pub price: Option<(PriceId, Price)>,
+    /// How it ended, what ran, what is charged.
+    pub settlement: Settlement,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// From its admission to its first output.
+    pub first_output: Option<Duration>,
+    /// Whom the caller asked for, in the caller's own words.
+    pub end_user: Option<Box<str>>,
+}
+
+/// What became of a settlement that is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It was written now, with this line in the ledger where there was something to pay.
+    Written {
+        /// The line's number.
+        line: Option<u64>,
+    },
+    /// It was there.
+    Already,
+}
+
+impl UsageRow {
+    fn charge(&self) -> Option<Charge> {
+        let (price, terms) = self.price.as_ref()?;
+        let Settlement { cause, counts, .. } = self.settlement;
+        if cause.payer() == Payer::Nobody {
+            return None;
+        }
+        Some(Charge {
+            request: self.request,
+            project: self.tenant.project,
+            key: self.tenant.key,
+            model: self.model.clone(),
+            cause,
+            service: self.service,
+            terms: Terms::of(*price, terms, self.service, counts),
+        })
+    }
+}
+
+/// Notes that a request began.
+pub(crate) async fn open(connection: &mut SqliteConnection, request: &OpenRequest) -> Result<(), Error> {
+    let OpenRequest { request, tenant, model, admitted } = request;
+    // It cannot be there, but a second note of the same beginning would be no reason to fail.
+    sqlx::query(
+        "INSERT INTO open_requests (request, org, project, key, model, admitted) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&request.as_bytes()[..])
+    .bind(&tenant.org.as_bytes()[..])
+    .bind(&tenant.project.as_bytes()[..])
+    .bind(&tenant.key.as_bytes()[..])
+    .bind(&**model)
+    .bind(admitted.as_millis())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes the ends of requests. The beginnings of those in `unnoted` were not written.
+pub(crate) async fn settle(
+    connection: &mut SqliteConnection,
+    rows: &[&UsageRow],
+    unnoted: &HashSet<RequestId>,
+) -> Result<Vec<Result<Settled, Error>>, Error> {
+    let mut heads: HashMap<OrgId, Head> = HashMap::new();
+    let mut sums: BTreeMap<SumKey, (u64, Counts, i64)> = BTreeMap::new();
+    let mut settled = Vec::with_capacity(rows.len());
+    for row in rows {
+        let org = row.tenant.org;
+        let head = match heads.entry(org) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(unknown) => *unknown.insert(ledger::head(&mut *connection, org).await?),
+        };
+        // A line that no ledger can take is the fault of this settlement alone: it is refused, and the others go on.
+        let line = match row.charge().map(|charge| head.charge(org, row.ended, charge)).transpose() {
+            Ok(line) => line,
+            Err(error) => {
+                tracing::error!(request_id = %row.request, %error, "a settlement cannot be written");
+                settled.push(Err(error.into()));
+                continue;
+            }
+        };
+        if !insert(&mut *connection, row, line.as_ref()).await? {
+            settled.push(Ok(Settled::Already));
+            continue;
+        }
+        if !unnoted.contains(&row.request) {
+            let ended = sqlx::query("DELETE FROM open_requests WHERE request = ? AND org = ?");
+            ended.bind(&row.request.as_bytes()[..]).bind(&org.as_bytes()[..]).execute(&mut *connection).await?;
+        }
+        if let Some(line) = &line {
+            ledger::append(&mut *connection, line).await?;
+            heads.insert(org, line.head());
+        }
+        let sum = sums.entry(SumKey::of(row)).or_default();
+        sum.0 += 1;
+        sum.1 = sum.1.plus(&row.settlement.counts);
+        sum.2 = sum.2.saturating_add(row.settlement.charge.get());
+        settled.push(Ok(Settled::Written { line: line.map(|line| line.number) }));
+    }
+    for (key, (rows, counts, charge)) in &sums {
+        add(&mut *connection, key, *rows, counts, *charge).await?;
+    }
+    Ok(settled)
+}
+
+/// What usage is summed by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct SumKey {
+    org: OrgId,
+    quarter: i64,
+    project: ProjectId,
+    key: KeyId,
+    model: Box<str>,
+}
+
+impl SumKey {
+    fn of(row: &UsageRow) -> Self {
+        let quarter = QUARTER.as_millis() as i64;
+        let admitted = row.settlement.admitted.as_millis();
+        let Tenant { org, project, key } = row.tenant;
+        Self { org, quarter: admitted - admitted.rem_euclid(quarter), project, key, model: row.model.clone() }
+    }
+}
+
+/// Adds the row; `false` when the request has one.
+async fn insert(connection: &mut SqliteConnection, row: &UsageRow, line: Option<&Line>) -> Result<bool, Error> {
+    let Settlement { cause, admitted, counts, charge } = row.settlement;
+    let count = |class| stored(counts.of(class));
+    let done = sqlx::query(
+        "INSERT INTO usage (request, org, project, key, model, admitted, ended, first_output_ms, cause, service, price,
+                            input, cached_input, output, seconds, images, requests, charge, line, end_user)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+    )
+    .bind(&row.request.as_bytes()[..])
+    .bind(&row.tenant.org.as_bytes()[..])
+    .bind(&row.tenant.project.as_bytes()[..])
+    .bind(&row.tenant.key.as_bytes()[..])
+    .bind(&*row.model)
+    .bind(admitted.as_millis())
+    .bind(row.ended.as_millis())
+    .bind(row.first_output.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX)))
+    .bind(cause.code())
+    .bind(row.service.as_str())
+    .bind(row.price.as_ref().map(|(id, _)| id.as_bytes().to_vec()))
+    .bind(count(Class::Input))
+    .bind(count(Class::CachedInput))
+    .bind(count(Class::Output))
+    .bind(count(Class::Seconds))
+    .bind(count(Class::Images))
+    .bind(count(Class::Requests))
+    .bind(charge.get())
+    .bind(line.map(|line| stored(line.number)))
+    .bind(row.end_user.as_deref())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+async fn add(
+    connection: &mut SqliteConnection,
+    key: &SumKey,
+    rows: u64,
+    counts: &Counts,
+    charge: i64,
+) -> Result<(), Error> {
+    let count = |class| stored(counts.of(class));
+    sqlx::query(
+        "INSERT INTO rollups (org, quarter, project, key, model, rows, input, cached_input, output, seconds, images,
+                              requests, charge)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (org, quarter, project, key, model) DO UPDATE SET
+             rows = rollups.rows + excluded.rows, input = rollups.input + excluded.input,
+             cached_input = rollups.cached_input + excluded.cached_input, output = rollups.output + excluded.output,
+             seconds = rollups.seconds + excluded.seconds, images = rollups.images + excluded.images,
+             requests = rollups.requests + excluded.requests, charge = rollups.charge + excluded.charge",
+    )
+    .bind(&key.org.as_bytes()[..])
+    .bind(key.quarter)
+    .bind(&key.project.as_bytes()[..])
+    .bind(&key.key.as_bytes()[..])
+    .bind(&*key.model)
+    .bind(stored(rows))
+    .bind(count(Class::Input))
+    .bind(count(Class::CachedInput))
+    .bind(count(Class::Output))
+    .bind(count(Class::Seconds))
+    .bind(count(Class::Images))
+    .bind(count(Class::Requests))
+    .bind(charge)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

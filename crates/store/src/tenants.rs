@@ -1,0 +1,157 @@
+//! Organisations, their projects and the people in them.
+
+use account::{Billing, Name, OrgId, ProjectId, Role, Timestamp, UserId, Zone};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+
+use crate::{Error, Store, columns::bytes};
+
+/// An organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Organisation {
+    /// Its id.
+    pub id: OrgId,
+    /// Its name, unique in the installation.
+    pub name: Name,
+    /// Whose days and months its budgets have.
+    pub zone: Zone,
+    /// How it pays.
+    pub billing: Billing,
+}
+
+/// A project of an organisation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its id.
+    pub id: ProjectId,
+    /// Whose it is.
+    pub org: OrgId,
+    /// Its name, unique in the organisation.
+    pub name: Name,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// The address by which they are known, unique in the installation.
+    pub email: Box<str>,
+    /// Whether they run the installation.
+    pub operator: bool,
+}
+
+/// Adds an organisation.
+pub(crate) async fn add_organisation(
+    connection: &mut SqliteConnection,
+    organisation: &Organisation,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query("INSERT INTO organisations (id, name, zone, billing, created) VALUES (?, ?, ?, ?, ?)")
+        .bind(&organisation.id.as_bytes()[..])
+        .bind(organisation.name.as_str())
+        .bind(organisation.zone.name())
+        .bind(billing_name(organisation.billing))
+        .bind(now.as_millis())
+        .execute(connection)
+        .await
+        .map_err(|error| Error::from(error).or_conflict("an organisation of this name"))?;
+    Ok(())
+}
+
+/// Adds a project.
+pub(crate) async fn add_project(
+    connection: &mut SqliteConnection,
+    project: &Project,
+    now: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query("INSERT INTO projects (id, org, name, created) VALUES (?, ?, ?, ?)")
+        .bind(&project.id.as_bytes()[..])
+        .bind(&project.org.as_bytes()[..])
+        .bind(project.name.as_str())
+        .bind(now.as_millis())
+        .execute(connection)
+        .await
+        .map_err(|error| Error::from(error).or_conflict("a project of this name"))?;
+    Ok(())
+}
+
+/// Makes a person known.
+pub(crate) async fn add_user(connection: &mut SqliteConnection, user: &User, now: Timestamp) -> Result<(), Error> {
+    sqlx::query("INSERT INTO users (id, email, operator, created) VALUES (?, ?, ?, ?)")
+        .bind(&user.id.as_bytes()[..])
+        .bind(&*user.email)
+        .bind(user.operator)
+        .bind(now.as_millis())
+        .execute(connection)
+        .await
+        .map_err(|error| Error::from(error).or_conflict("a user with this address"))?;
+    Ok(())
+}
+
+/// Gives a person a role in an organisation in place of the one they had.
+pub(crate) async fn set_member(
+    connection: &mut SqliteConnection,
+    org: OrgId,
+    user: UserId,
+    role: Option<Role>,
+) -> Result<(), Error> {
+    let gone = sqlx::query("DELETE FROM members WHERE org = ? AND person = ?");
+    gone.bind(&org.as_bytes()[..]).bind(&user.as_bytes()[..]).execute(&mut *connection).await?;
+    if let Some(role) = role {
+        let query = sqlx::query("INSERT INTO members (org, person, role) VALUES (?, ?, ?)");
+        query.bind(&org.as_bytes()[..]).bind(&user.as_bytes()[..]).bind(role.as_str()).execute(connection).await?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// All organisations, by name.
+    pub async fn organisations(&self) -> Result<Vec<Organisation>, Error> {
+        let query = sqlx::query("SELECT id, name, zone, billing FROM organisations ORDER BY name");
+        query.fetch_all(self.readers()).await?.iter().map(organisation).collect()
+    }
+
+    /// The projects of an organisation, by name.
+    pub async fn projects(&self, org: OrgId) -> Result<Vec<Project>, Error> {
+        let query = sqlx::query("SELECT id, name FROM projects WHERE org = ? ORDER BY name").bind(&org.as_bytes()[..]);
+        let project =
+            |row: &SqliteRow| Ok(Project { id: ProjectId::from_bytes(bytes(row, "id")?), org, name: name(row)? });
+        query.fetch_all(self.readers()).await?.iter().map(project).collect()
+    }
+
+    /// The people of an organisation with their roles, by address.
+    pub async fn members(&self, org: OrgId) -> Result<Vec<(User, Role)>, Error> {
+        let query = sqlx::query(
+            "SELECT users.id, users.email, users.operator, members.role FROM members JOIN users ON users.id = members.person
+             WHERE members.org = ? ORDER BY users.email",
+        );
+        let member = |row: &SqliteRow| {
+            let role = Role::parse(row.try_get("role")?).map_err(|_| Error::Corrupt { what: "role" })?;
+            let email: String = row.try_get("email")?;
+            let id = UserId::from_bytes(bytes(row, "id")?);
+            Ok((User { id, email: email.into(), operator: row.try_get("operator")? }, role))
+        };
+        query.bind(&org.as_bytes()[..]).fetch_all(self.readers()).await?.iter().map(member).collect()
+    }
+}
+
+fn organisation(row: &SqliteRow) -> Result<Organisation, Error> {
+    let zone = Zone::parse(row.try_get("zone")?).map_err(|_| Error::Corrupt { what: "zone" })?;
+    let billing = match row.try_get("billing")? {
+        "prepaid" => Billing::Prepaid,
+        "postpaid" => Billing::Postpaid,
+        _ => return Err(Error::Corrupt { what: "billing" }),
+    };
+    Ok(Organisation { id: OrgId::from_bytes(bytes(row, "id")?), name: name(row)?, zone, billing })
+}
+
+fn billing_name(billing: Billing) -> &'static str {
+    match billing {
+        Billing::Prepaid => "prepaid",
+        Billing::Postpaid => "postpaid",
+    }
+}
+
+pub(crate) fn name(row: &SqliteRow) -> Result<Name, Error> {
+    Name::parse(row.try_get("name")?).map_err(|_| Error::Corrupt { what: "name" })
+}

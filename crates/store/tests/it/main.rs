@@ -1,0 +1,8 @@
+//! The store on real files.
+
+mod backups;
+mod failures;
+mod queries;
+mod rows;
+mod settlements;
+mod stage;

@@ -1,0 +1,42 @@
+//! What can be seen from the sources alone.
+
+/// Rows that belong to an organisation and are asked for by it.
+const OF_A_TENANT: &[&str] = &["projects", "members", "ledger", "usage", "rollups", "audit"];
+
+fn literals(source: &str) -> Vec<&str> {
+    source.split('"').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_query_on_a_tenants_rows_takes_the_tenants_id() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).unwrap();
+        for sql in literals(&source) {
+            for table in OF_A_TENANT {
+                let reads =
+                    [format!("FROM {table} "), format!("UPDATE {table} ")].iter().any(|text| sql.contains(text));
+                if reads {
+                    seen += 1;
+                    assert!(sql.contains("org = ?"), "{}: {sql}", path.display());
+                }
+            }
+        }
+    }
+    assert!(seen >= 8, "the sources were not understood");
+}
+
+#[test]
+fn no_query_is_put_together_at_run_time() {
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let source = std::fs::read_to_string(&path).unwrap();
+            assert!(!source.contains("AssertSqlSafe"), "{}", path.display());
+        }
+    }
+}
