@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::server::{MODEL, Server, sse};
 
-/// Requests of one part.
+/// Requests of one part, unless `MODELWORKS_SOAK_REQUESTS` says how many there are to be in all four.
 const REQUESTS: usize = 100;
 
 /// What memory may grow by between the end of the first part and that of the last.
@@ -66,9 +66,11 @@ async fn finish(answer: reqwest::Response, body: &Value) {
 async fn a_mixed_load_leaves_no_block_in_use_and_memory_flat() {
     // A small cache, so that prefixes are evicted and sequences preempted.
     let server = Server::start(&["--context", "1024", "--kv-memory", "48M", "--speculation", "on"]).await;
+    let all = std::env::var("MODELWORKS_SOAK_REQUESTS").map(|all| all.parse::<usize>().expect("a number of requests"));
+    let requests = all.map_or(REQUESTS, |all| all / 4);
     let mut resident = Vec::new();
     for (part, at_once) in [16, 3, 24, 8].into_iter().enumerate() {
-        let numbers = part * REQUESTS..(part + 1) * REQUESTS;
+        let numbers = part * requests..(part + 1) * requests;
         stream::iter(numbers).for_each_concurrent(at_once, |number| one(&server, number)).await;
         server.wait_until_idle().await;
         resident.push(server.resident_bytes());
