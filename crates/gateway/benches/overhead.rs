@@ -93,7 +93,8 @@ fn main() {
     let rate = number("OVERHEAD_RATE", 2000);
     let seconds = if is_test { 1 } else { number("OVERHEAD_SECONDS", 20) };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let metered = runtime.block_on(serve_metered(folder.path()));
     let answer = whole_answer(metered);
     let direct = runtime.block_on(serve_direct(answer));
@@ -114,7 +115,11 @@ fn main() {
         let (with_last, without_last) = (at(&metered_last, share), at(&direct_last, share));
         println!(
             "{name:>6}: first byte {:6.3} ms metered, {:6.3} ms direct, {:+.3} ms; from it to the last {:6.3} ms metered, {:6.3} ms direct",
-            with, without, with - without, with_last, without_last
+            with,
+            without,
+            with - without,
+            with_last,
+            without_last
         );
     }
     let synced = sorted(synchronised_writes(folder.path()));
@@ -140,7 +145,8 @@ async fn serve_metered(data: &Path) -> SocketAddr {
     let price = Price::new(rates, 1000).expect("a price");
     let version = PriceVersion { id: PriceId::from_bytes([4; 16]), from: Timestamp::from_millis(0), price };
     // Limits of every kind on every level, so that none is free to check.
-    let limits = LimitKind::SETTABLE.into_iter().fold(Limits::default(), |limits, kind| limits.with(kind, i64::MAX / 4));
+    let limits =
+        LimitKind::SETTABLE.into_iter().fold(Limits::default(), |limits, kind| limits.with(kind, i64::MAX / 4));
     let limits = |owner| Change::SetLimits { org, owner, limits };
     let owner = Owner::Key(key.id);
     for change in [
@@ -183,7 +189,9 @@ async fn serve_direct(answer: Bytes) -> SocketAddr {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(async move { axum::serve(listener, Router::new().route("/v1/chat/completions", post(handler))).await });
+    tokio::spawn(
+        async move { axum::serve(listener, Router::new().route("/v1/chat/completions", post(handler))).await },
+    );
     address
 }
 

@@ -100,6 +100,25 @@ async fn an_answer_that_reaches_its_budget_ends_there_and_is_charged_exactly_wha
 }
 
 #[tokio::test]
+async fn anthropics_clients_are_told_of_a_budget_beside_the_reason_that_they_know() {
+    for stream in [false, true] {
+        let stage = stage(1000);
+        set_price(&stage.tenancy, price());
+        stage.tenancy.meter().set_limits(project(), Limits::default().with(LimitKind::BudgetDay, 7 + 2 * 300));
+        let mut body = chat();
+        (body["stream"], body["max_tokens"]) = (stream.into(), 1000.into());
+        let answer = check(&stage.app, "POST", "/v1/messages", body, 200).await;
+        if stream {
+            let last = r#"{"stop_reason":"max_tokens","stop_sequence":null,"stopped_by":"budget"}"#;
+            assert!(answer.text().contains(last), "{}", answer.text());
+        } else {
+            let answer = answer.json();
+            assert_eq!((&answer["stop_reason"], &answer["stopped_by"]), (&json!("max_tokens"), &json!("budget")));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_a_minute_are_a_hundred_of_two_hundred_at_once() {
     let stage = stage(1);
     stage.tenancy.meter().set_limits(project(), Limits::default().with(LimitKind::RequestsPerMinute, 100));
