@@ -81,6 +81,8 @@ ids! {
     RequestId = "req_";
     /// One version of a model's price.
     PriceId = "price_";
+    /// A code that is worth credit. It is the name of the code, not the secret.
+    CodeId = "code_";
 }
 
 #[cfg(test)]

@@ -9,7 +9,18 @@ use thiserror::Error;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
+/// A text that is no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a moment is written as in RFC 3339, such as `2026-01-31T23:59:59Z`")]
+pub struct InvalidTimestamp;
+
 impl Timestamp {
+    /// Reads a moment as RFC 3339 writes it, with its offset. Fractions of a millisecond are cut off.
+    pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
+        let moment: jiff::Timestamp = text.parse().map_err(|_| InvalidTimestamp)?;
+        Ok(Self::from_millis(moment.as_millisecond()))
+    }
+
     /// From milliseconds since 1970. Moments outside of the years 1 to 9998 become the nearest inside.
     pub const fn from_millis(millis: i64) -> Self {
         // Well inside of what the calendar knows, in every zone.
@@ -161,6 +172,18 @@ mod tests {
         // Here midnight itself was skipped, so the day begins at one.
         let cairo = Zone::parse("Africa/Cairo").unwrap();
         check(cairo.day(at("2024-04-26T12:00:00Z")), "2024-04-25T22:00:00Z", "2024-04-26T21:00:00Z");
+    }
+
+    #[test]
+    fn moments_read_back_and_other_texts_are_refused() {
+        for text in ["2026-03-01T23:30:00Z", "1970-01-01T00:00:00.001Z", "2026-03-01T23:30:00+01:00"] {
+            let moment = Timestamp::parse(text).unwrap();
+            assert_eq!(Timestamp::parse(&moment.to_string()), Ok(moment), "{text}");
+        }
+        assert_eq!(Timestamp::parse("2026-03-01T01:00:00+01:00"), Timestamp::parse("2026-03-01T00:00:00Z"));
+        for text in ["", "now", "2026-03-01", "2026-03-01T23:30:00", "2026-13-01T00:00:00Z", "1764086400"] {
+            assert_eq!(Timestamp::parse(text), Err(InvalidTimestamp), "{text}");
+        }
     }
 
     #[test]

@@ -321,7 +321,8 @@ fn literal(url: &Url) -> Option<IpAddr> {
     url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
-fn tls() -> Result<rustls::ClientConfig, Error> {
+/// What clients of HTTPS in this process trust: what the operating system does.
+pub fn tls() -> Result<rustls::ClientConfig, Error> {
     use rustls_platform_verifier::BuilderVerifierExt as _;
 
     // Given by hand, and not as the process's default: whoever else uses rustls here may choose for himself.

@@ -32,7 +32,7 @@ pub(crate) fn admit(service: &Service, caller: &Caller, exchange: Exchange, mode
     if price.is_none() && service.catalog().model(model).is_some() {
         return Err(ApiError::NotPriced { model: model.to_owned() });
     }
-    let metered = Metered::enter(tenancy, caller, exchange.id(), model, price)?;
+    let metered = Metered::enter(tenancy, caller, &exchange, model, price)?;
     service.metrics().enter();
     let (usage, last_token) = (Usage::default(), Vec::new());
     Ok(Admitted { service: service.clone(), exchange, usage, outcome: None, cause: None, metered, last_token })
@@ -63,6 +63,11 @@ impl Admitted {
         self.usage
     }
 
+    /// Completes when the caller's key is revoked.
+    pub(crate) fn revocation(&self) -> BoxFuture<'static, ()> {
+        self.metered.revocation()
+    }
+
     /// Notes what ran so far: all that there is to settle if the client leaves now.
     pub(crate) fn ran(&mut self, usage: Usage) {
         self.usage = usage;
@@ -76,6 +81,11 @@ impl Admitted {
         exact: bool,
     ) -> Result<(), inference::Error> {
         self.metered.lease(prompt_tokens, output_tokens, exact)
+    }
+
+    /// Notes that the request's turn has come.
+    pub(crate) fn started(&mut self) {
+        self.metered.started();
     }
 
     /// Counts output against what is set aside; `output_tokens` is the sum since the request began.

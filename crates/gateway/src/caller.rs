@@ -68,6 +68,8 @@ pub(crate) async fn authenticate(State(service): State<Service>, mut request: Re
     let tenant = match identify(request.headers(), &service).and_then(|caller| authorize(caller, access)) {
         Ok(caller) => {
             let tenant = caller.tenant();
+            // For routes of another edge.
+            request.extensions_mut().insert(Arc::clone(&caller.0));
             request.extensions_mut().insert(caller);
             tenant
         }

@@ -54,6 +54,11 @@ impl Exchange {
         &self.0.id
     }
 
+    /// The pattern of the route that matched.
+    pub(crate) fn route(&self) -> &str {
+        &self.0.route
+    }
+
     /// How the request for a model ended. Only the first call counts.
     pub(crate) fn settle(&self, outcome: Outcome, usage: Usage) {
         let _ = self.0.generation.set((outcome, usage));

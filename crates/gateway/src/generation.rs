@@ -26,6 +26,41 @@ pub(crate) struct Ask {
     pub(crate) requests: Vec<Request>,
 }
 
+impl Ask {
+    /// Choices that each prompt has.
+    fn choices(&self) -> u32 {
+        self.requests.first().map_or(1, |request| request.choices)
+    }
+
+    /// Whether all that may be generated will be: nothing ends it before.
+    fn is_exact(&self) -> bool {
+        let exact = |request: &Request| request.ignore_eos && request.max_tokens.is_some() && request.stop.is_empty();
+        self.requests.iter().all(exact)
+    }
+}
+
+/// What a request will need, counted before it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Tokens of all prompts.
+    pub(crate) prompt_tokens: u64,
+    /// Most tokens that are generated, over all choices.
+    pub(crate) output_tokens: u64,
+    /// Whether all of them will be.
+    pub(crate) exact: bool,
+}
+
+impl Extent {
+    fn of(prepared: &[Box<dyn Prepared>], choices: u32, exact: bool) -> Self {
+        let output = prepared.iter().map(|prepared| prepared.max_tokens().saturating_mul(choices.into()));
+        Self {
+            prompt_tokens: prepared.iter().map(|prepared| prepared.prompt_tokens()).sum(),
+            output_tokens: output.fold(0, u64::saturating_add),
+            exact,
+        }
+    }
+}
+
 /// The events of an admitted request, but for [`Event::Started`], which is noted and not passed on. It always ends with
 /// exactly one terminal event, whatever the backend does, and refusals are terminal events too. Dropping it cancels what
 /// runs; what ran until then is noted.
@@ -39,6 +74,8 @@ pub(crate) struct Generation {
     /// Whether all that may be generated will be: nothing ends it before.
     exact: bool,
     merged_system: bool,
+    /// Completes when the caller's key is revoked.
+    revoked: BoxFuture<'static, ()>,
     // Behind `state`, so that what runs is dropped before the request counts as ended.
     admitted: Admitted,
 }
@@ -57,14 +94,11 @@ enum State {
 impl Generation {
     /// Asks. Nothing happens before the first poll.
     pub(crate) fn new(service: &Service, admitted: Admitted, ask: Ask) -> Self {
-        let choices = ask.requests.first().map_or(1, |request| request.choices);
-        let exact = ask
-            .requests
-            .iter()
-            .all(|request| request.ignore_eos && request.max_tokens.is_some() && request.stop.is_empty());
+        let (choices, exact) = (ask.choices(), ask.is_exact());
         let service = service.clone();
+        let revoked = admitted.revocation();
         let opening = async move { prepare(&service, ask).await }.boxed();
-        Self { state: State::Opening(opening), choices, exact, merged_system: false, admitted }
+        Self { state: State::Opening(opening), choices, exact, merged_system: false, revoked, admitted }
     }
 
     /// What ran so far. With the first event that is no failure it is known what the prompt holds and what was cached.
@@ -79,6 +113,9 @@ impl Generation {
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.revoked.poll_unpin(cx).is_ready() {
+            return Poll::Ready(Event::Failed { error: Error::Revoked, usage: self.usage() });
+        }
         loop {
             match &mut self.state {
                 State::Opening(opening) => match ready!(opening.poll_unpin(cx)).and_then(|prepared| self.run(prepared))
@@ -89,8 +126,10 @@ impl Generation {
                 State::Running(answers, unfinished) => {
                     let event = ready!(answers.poll_event(cx));
                     let usage = answers.usage();
-                    if let Event::Finished { choice, .. } = &event {
-                        unfinished.remove(choice);
+                    match &event {
+                        Event::Started { .. } => self.admitted.started(),
+                        Event::Finished { choice, .. } => drop(unfinished.remove(choice)),
+                        _ => {}
                     }
                     let grant = match event {
                         Event::Text { tokens: 1.., .. } => self.admitted.produced(usage.completion_tokens),
@@ -120,10 +159,8 @@ impl Generation {
     fn run(&mut self, prepared: Vec<Box<dyn Prepared>>) -> Result<State, Error> {
         let choices = self.choices;
         self.merged_system = prepared.iter().any(|prepared| prepared.merged_system());
-        let prompt_tokens = prepared.iter().map(|prepared| prepared.prompt_tokens()).sum();
-        let output = prepared.iter().map(|prepared| prepared.max_tokens().saturating_mul(choices.into()));
-        let output_tokens = output.fold(0, u64::saturating_add);
-        self.admitted.lease(prompt_tokens, output_tokens, self.exact)?;
+        let Extent { prompt_tokens, output_tokens, exact } = Extent::of(&prepared, choices, self.exact);
+        self.admitted.lease(prompt_tokens, output_tokens, exact)?;
         let unfinished = (0..choices.saturating_mul(u32::try_from(prepared.len()).unwrap_or(u32::MAX))).collect();
         let run = |prepared: Box<dyn Prepared>| Ok((prepared.prompt_tokens(), prepared.run()?));
         let streams = prepared.into_iter().map(run).collect::<Result<Vec<_>, Error>>()?;
@@ -229,10 +266,10 @@ pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<
     Ok(whole)
 }
 
-/// Counts the tokens of the prompts without running them.
-pub(crate) async fn count_tokens(service: &Service, mut admitted: Admitted, ask: Ask) -> Result<u64, Error> {
-    let prompt_tokens = |prepared: Vec<Box<dyn Prepared>>| prepared.iter().map(|prompt| prompt.prompt_tokens()).sum();
-    let result = prepare(service, ask).await.map(prompt_tokens);
+/// Counts what the prompts hold and what they may generate, without running them.
+pub(crate) async fn measure(service: &Service, mut admitted: Admitted, ask: Ask) -> Result<Extent, Error> {
+    let (choices, exact) = (ask.choices(), ask.is_exact());
+    let result = prepare(service, ask).await.map(|prepared| Extent::of(&prepared, choices, exact));
     admitted.answer(&result);
     result
 }

@@ -1,8 +1,8 @@
 //! Where the ends of requests are made durable.
 
-use account::{OrgId, Timestamp};
+use account::{OrgId, RequestId, Timestamp};
 use futures::{FutureExt, future::BoxFuture};
-use store::{OpenRequest, Slot, Store, UsageRow, UsageSum};
+use store::{OpenRequest, RequestRecord, Slot, Store, UsageRow, UsageSum};
 
 /// Keeps settlements. The real one is the [`Store`]; tests have one in memory.
 pub trait Journal: Send + Sync + 'static {
@@ -11,6 +11,9 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Sums of an organisation's usage by quarters of an hour; `None` when they cannot be read.
     fn usage(&self, org: OrgId, from: Timestamp, until: Timestamp) -> BoxFuture<'_, Option<Vec<UsageSum>>>;
+
+    /// One request of an organisation, once it has ended. The outer `None` says that it cannot be read.
+    fn request(&self, org: OrgId, request: RequestId) -> BoxFuture<'_, Option<Option<RequestRecord>>>;
 }
 
 /// A place that was reserved: what is handed over through it arrives.
@@ -32,6 +35,18 @@ impl Journal for Store {
             let usage = Store::usage(self, org, from, until).await;
             usage
                 .inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "reading usage failed"))
+                .ok()
+        }
+        .boxed()
+    }
+
+    fn request(&self, org: OrgId, request: RequestId) -> BoxFuture<'_, Option<Option<RequestRecord>>> {
+        async move {
+            let record = Store::request(self, org, request).await;
+            record
+                .inspect_err(|error| {
+                    tracing::error!(error = error as &dyn std::error::Error, "reading a request failed")
+                })
                 .ok()
         }
         .boxed()

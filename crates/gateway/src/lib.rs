@@ -6,6 +6,7 @@
 //! [`serve`] runs the whole on a listener; [`router()`] is the same without connections, for tests and embedding.
 
 mod admission;
+mod annex;
 mod body;
 mod caller;
 mod config;
@@ -28,6 +29,7 @@ mod sse;
 mod tenancy;
 mod timestamp;
 
+pub use annex::Annex;
 pub use config::{Config, InvalidConfig};
 pub use journal::{Journal, Place};
 pub use openapi::document as openapi_document;

@@ -13,6 +13,7 @@ use store::{OpenRequest, UsageRow};
 use crate::{
     caller::Caller,
     error::ApiError,
+    exchange::Exchange,
     journal::Place,
     tenancy::{Tenancy, now},
 };
@@ -34,6 +35,8 @@ pub(crate) struct Metered {
     /// Output tokens that the lease covers, and all that may be asked for.
     granted: u64,
     wanted: u64,
+    route: Box<str>,
+    queued: Option<Duration>,
     first_output: Option<Duration>,
 }
 
@@ -53,12 +56,12 @@ impl Metered {
     pub(crate) fn enter(
         tenancy: &Tenancy,
         caller: &Caller,
-        request_id: &str,
+        exchange: &Exchange,
         model: &str,
         price: Option<PriceVersion>,
     ) -> Result<Self, ApiError> {
         // Ids are made by this process.
-        let request = RequestId::parse(request_id).map_err(|_| Error::Internal)?;
+        let request = RequestId::parse(exchange.id()).map_err(|_| Error::Internal)?;
         let place = tenancy.journal().reserve().ok_or(ApiError::NotDurable)?;
         let (tenant, admitted) = (caller.tenant(), now());
         let ticket = tenancy.meter().enter(tenant, admitted).map_err(|refusal| limit_reached(&refusal))?;
@@ -72,8 +75,15 @@ impl Metered {
             open: Some((ticket, place)),
             granted: 0,
             wanted: 0,
+            route: exchange.route().into(),
+            queued: None,
             first_output: None,
         })
+    }
+
+    /// Completes when the key that asked is revoked.
+    pub(crate) fn revocation(&self) -> BoxFuture<'static, ()> {
+        self.tenancy.revocation(self.tenant.key)
     }
 
     /// Sets aside what the prompt costs and the first output tokens. With `exact` all of the output will be generated, and
@@ -92,6 +102,11 @@ impl Metered {
         let (request, tenant, model, admitted) = (self.request, self.tenant, self.model.clone(), self.admitted);
         place.open(OpenRequest { request, tenant, model, admitted });
         Ok(())
+    }
+
+    /// Notes that the request's turn has come.
+    pub(crate) fn started(&mut self) {
+        self.queued.get_or_insert_with(|| now().since(self.admitted));
     }
 
     /// Counts output, and leases more of it ahead of its use. `output_tokens` is the sum since the request began.
@@ -132,6 +147,8 @@ impl Metered {
             price: self.price.as_ref().map(|version| (version.id, version.price)),
             settlement,
             ended,
+            route: Some(self.route.clone()),
+            queued: self.queued,
             first_output: self.first_output,
             end_user: None,
         }))
@@ -156,6 +173,7 @@ pub(crate) fn cause_of(error: &Error) -> Cause {
         Error::Invalid { .. } | Error::ContextLengthExceeded { .. } | Error::ModelNotFound { .. } => Cause::Refused,
         Error::Overloaded { .. } | Error::LimitReached { .. } => Cause::Refused,
         Error::SlowReader => Cause::SlowReader,
+        Error::Revoked => Cause::KeyRevoked,
         Error::ShuttingDown => Cause::ShutDown,
         Error::Unavailable { .. } | Error::Internal => Cause::FailedHere,
     }

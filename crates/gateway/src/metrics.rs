@@ -42,7 +42,7 @@ impl Outcome {
         match error {
             E::Invalid { .. } | E::ContextLengthExceeded { .. } | E::ModelNotFound { .. } => Self::Refused,
             E::Overloaded { .. } | E::LimitReached { .. } | E::ShuttingDown => Self::Refused,
-            E::SlowReader => Self::Cancelled,
+            E::SlowReader | E::Revoked => Self::Cancelled,
             E::Unavailable { .. } | E::Internal => Self::Failed,
         }
     }

@@ -1,7 +1,5 @@
 //! The OpenAPI document, made from the handlers and the wire types.
 
-use std::sync::LazyLock;
-
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -10,7 +8,9 @@ use utoipa::{
     },
 };
 
-use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai::routes as openai, tenant};
+use crate::routes::{
+    anthropic::routes as anthropic, meta, models, native, openai::routes as openai, quote, requests, tenant,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,8 @@ use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai
         models::retrieve,
         tenant::limits,
         tenant::usage,
+        requests::show,
+        quote::quote,
         native::tokenize,
         native::detokenize,
         meta::healthz,
@@ -63,14 +65,17 @@ impl Modify for Key {
     }
 }
 
-static JSON: LazyLock<String> = LazyLock::new(|| serde_json::to_string(&Document::openapi()).unwrap_or_default());
-
-/// The document as JSON text, the same in every answer.
-pub(crate) fn json() -> &'static str {
-    JSON.as_str()
+/// The document, with another edge's part, as JSON text.
+pub(crate) fn with(annex: Option<utoipa::openapi::OpenApi>) -> String {
+    let mut document = Document::openapi();
+    if let Some(annex) = annex {
+        document.merge(annex);
+    }
+    // The document is made of types that serialise.
+    serde_json::to_string(&document).unwrap_or_default()
 }
 
 /// The OpenAPI document of the public API, as JSON text.
 pub fn document() -> String {
-    json().to_owned()
+    with(None)
 }

@@ -10,11 +10,11 @@ use axum::{
 };
 
 use crate::{
-    Service,
+    Annex, Service,
     caller::{self, Caller},
     error::ApiError,
     exchange,
-    routes::{anthropic, meta, models, native, openai, tenant},
+    routes::{anthropic, meta, models, native, openai, quote, requests, tenant},
 };
 
 /// One route of the public API.
@@ -42,12 +42,14 @@ pub(crate) enum Access {
 /// What the route of this pattern wants. One that is not listed wants what no key has by chance.
 pub(crate) fn access(pattern: &str) -> Access {
     match pattern {
+        // What these want is their own edge's affair; that somebody asks whom we know is ours.
+        pattern if pattern.starts_with(Annex::PREFIX) => Access::AnyKey,
         "/healthz" | "/readyz" => Access::Public,
-        "/v1/limits" | "/metrics" | "/openapi.json" => Access::AnyKey,
+        "/v1/limits" | "/v1/requests/{id}" | "/metrics" | "/openapi.json" => Access::AnyKey,
         "/v1/chat/completions" | "/v1/completions" | "/v1/messages" | "/v1/messages/count_tokens" => {
             Access::Needs(Action::Infer)
         }
-        "/tokenize" | "/detokenize" => Access::Needs(Action::Infer),
+        "/tokenize" | "/detokenize" | "/v1/quote" => Access::Needs(Action::Infer),
         "/v1/models" | "/v1/models/{*id}" => Access::Needs(Action::ReadModels),
         "/v1/usage" => Access::Needs(Action::ReadUsage),
         _ => Access::Needs(Action::ManageOrganisations),
@@ -73,6 +75,8 @@ fn routes() -> Vec<Route> {
         get("/v1/models/{*id}", models::retrieve),
         get("/v1/limits", tenant::limits),
         get("/v1/usage", tenant::usage),
+        get("/v1/requests/{id}", requests::show),
+        post("/v1/quote", quote::quote),
         post("/tokenize", native::tokenize),
         post("/detokenize", native::detokenize),
         get("/healthz", meta::healthz),
@@ -103,6 +107,10 @@ pub fn endpoints() -> Vec<Endpoint> {
 /// The whole public API.
 pub fn router(service: Service) -> Router {
     let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.pattern, route.handler));
+    let router = match service.annex() {
+        Some(annex) => router.merge(annex.routes.clone().with_state(())),
+        None => router,
+    };
     layers(router.fallback(unknown_route).method_not_allowed_fallback(wrong_method), &service).with_state(service)
 }
 

@@ -5,4 +5,6 @@ pub(crate) mod meta;
 pub(crate) mod models;
 pub(crate) mod native;
 pub(crate) mod openai;
+pub(crate) mod quote;
+pub(crate) mod requests;
 pub(crate) mod tenant;

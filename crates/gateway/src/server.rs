@@ -2,10 +2,15 @@
 
 mod write_timeout;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
@@ -52,8 +57,8 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (stream, permit) = accept(&listener, &permits) => {
-                connections.spawn(connection(stream, permit, router.clone(), service.config().clone(), drain.clone()));
+            (stream, peer, permit) = accept(&listener, &permits) => {
+                connections.spawn(connection(stream, peer, permit, router.clone(), service.config().clone(), drain.clone()));
             }
         }
     }
@@ -72,20 +77,20 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
             }
             () = &mut grace => return Drained { cut: connections.len() },
             Some(_) = late.join_next() => {}
-            (stream, permit) = accept(&listener, &permits) => {
-                late.spawn(connection(stream, permit, router.clone(), service.config().clone(), drain.clone()));
+            (stream, peer, permit) = accept(&listener, &permits) => {
+                late.spawn(connection(stream, peer, permit, router.clone(), service.config().clone(), drain.clone()));
             }
         }
     }
 }
 
 /// The next connection, once there is room for one.
-async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     // The semaphore is never closed; should it be, nothing more is accepted.
     let Ok(permit) = permits.clone().acquire_owned().await else { std::future::pending().await };
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, permit),
+            Ok((stream, peer)) => return (stream, peer, permit),
             Err(error) if is_peers_fault(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "no connection could be accepted; trying again");
@@ -103,6 +108,7 @@ fn is_peers_fault(error: &io::Error) -> bool {
 /// Serves one connection to its end.
 async fn connection(
     stream: TcpStream,
+    peer: SocketAddr,
     _permit: OwnedSemaphorePermit,
     router: Router,
     config: Config,
@@ -113,6 +119,11 @@ async fn connection(
         tracing::debug!(%error, "TCP_NODELAY was not set");
     }
     let is_late = *drain.borrow();
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
@@ -120,10 +131,7 @@ async fn connection(
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(MAX_BUFFER_BYTES)
             .keep_alive(!is_late)
-            .serve_connection(
-                TokioIo::new(WriteTimeout::new(stream, config.write_timeout)),
-                TowerToHyperService::new(router),
-            )
+            .serve_connection(TokioIo::new(WriteTimeout::new(stream, config.write_timeout)), service)
     );
     let result = if is_late {
         connection.await

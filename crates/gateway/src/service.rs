@@ -10,7 +10,7 @@ use std::{
 
 use catalog::Catalog;
 
-use crate::{Config, Tenancy, metrics::Metrics};
+use crate::{Annex, Config, Tenancy, metrics::Metrics, openapi};
 
 /// What every handler shares. Cloning it is cheap; all clones are one service.
 #[derive(Clone)]
@@ -21,6 +21,9 @@ struct Shared {
     catalog: Arc<Catalog>,
     tenancy: Tenancy,
     metrics: Metrics,
+    annex: Option<Annex>,
+    /// The OpenAPI document as JSON.
+    document: String,
     shutting_down: AtomicBool,
     loading: AtomicBool,
     ids: Ids,
@@ -29,7 +32,15 @@ struct Shared {
 impl Service {
     /// A service over `catalog`'s models, for the callers that `tenancy` knows.
     pub fn new(config: Config, catalog: Arc<Catalog>, tenancy: Tenancy) -> Self {
+        Self::with_annex(config, catalog, tenancy, None)
+    }
+
+    /// The same with routes of another edge.
+    pub fn with_annex(config: Config, catalog: Arc<Catalog>, tenancy: Tenancy, annex: Option<Annex>) -> Self {
+        let document = openapi::with(annex.as_ref().map(|annex| annex.document.clone()));
         Self(Arc::new(Shared {
+            annex,
+            document,
             config,
             catalog,
             tenancy,
@@ -71,6 +82,14 @@ impl Service {
 
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.0.catalog
+    }
+
+    pub(crate) fn annex(&self) -> Option<&Annex> {
+        self.0.annex.as_ref()
+    }
+
+    pub(crate) fn document(&self) -> &str {
+        &self.0.document
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

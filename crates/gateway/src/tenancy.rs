@@ -1,17 +1,20 @@
 //! Who may call and what is left for them: keys, prices and the meter, in memory.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use account::{
-    ApiKey, Key, KeyRefusal, KeyedHash, Meter, NotPriced, Owner, Pepper, PriceHistory, PriceVersion, Timestamp,
+    ApiKey, Key, KeyId, KeyRefusal, KeyedHash, Meter, NotPriced, Pepper, PriceHistory, PriceVersion, Timestamp,
 };
-use store::Store;
+use futures::{FutureExt, future::BoxFuture};
+use store::{Change, Store};
+use tokio::sync::watch;
 
 use crate::journal::Journal;
+
+pub(crate) use store::now;
 
 /// Everything about tenants that requests need, loaded once and looked up without waiting. Cloning it is cheap; all
 /// clones are one.
@@ -24,50 +27,74 @@ struct Shared {
     keys: RwLock<HashMap<KeyedHash, Arc<Key>>>,
     prices: RwLock<BTreeMap<Box<str>, PriceHistory>>,
     meter: Mutex<Meter>,
+    /// When keys were last used, since that was last written down.
+    used: Mutex<HashMap<KeyId, Timestamp>>,
+    /// Keys that were revoked; what runs with one looks here.
+    revoked: watch::Sender<HashSet<KeyId>>,
     journal: Arc<dyn Journal>,
 }
 
 impl Tenancy {
     /// Knows nobody yet.
     pub fn new(pepper: Pepper, journal: Arc<dyn Journal>) -> Self {
-        let (keys, prices, meter) = Default::default();
-        Self(Arc::new(Shared { pepper, keys, prices, meter, journal }))
+        let (keys, prices, meter, used) = Default::default();
+        let revoked = watch::Sender::default();
+        Self(Arc::new(Shared { pepper, keys, prices, meter, used, revoked, journal }))
     }
 
     /// Takes over what a store holds: organisations and their balances, limits and what was spent of budgets, keys, prices.
     pub async fn load(store: &Store) -> Result<Self, store::Error> {
         let tenancy = Self::new(store.pepper().clone(), Arc::new(store.clone()));
-        let mut orgs = HashMap::new();
+        let now = now();
         for organisation in store.organisations().await? {
-            let balance = store.head(organisation.id).await?.balance;
-            orgs.insert(Owner::Organisation(organisation.id), organisation.id);
-            for project in store.projects(organisation.id).await? {
-                orgs.insert(Owner::Project(project.id), organisation.id);
+            let id = organisation.id;
+            let balance = store.head(id).await?.balance;
+            let budgets = {
+                let mut meter = tenancy.meter();
+                meter.set_organisation(id, organisation.zone, organisation.billing);
+                meter.credit(id, balance);
+                meter.periods(id, now).budgets()
+            };
+            // Of everybody, budget or not: whoever gets one later has spent what was spent.
+            for (budget, period) in budgets {
+                for (owner, spent) in store.spent(id, period).await? {
+                    tenancy.meter().restore(owner, budget, period, spent);
+                }
             }
-            let mut meter = tenancy.meter();
-            meter.set_organisation(organisation.id, organisation.zone, organisation.billing);
-            meter.credit(organisation.id, balance);
         }
         for key in store.keys().await? {
-            orgs.insert(Owner::Key(key.id), key.org);
             tenancy.set_key(key);
         }
-        let now = now();
         for (owner, limits) in store.limits().await? {
             tenancy.meter().set_limits(owner, limits);
-            let Some(org) = orgs.get(&owner).copied() else { continue };
-            let budgets = tenancy.meter().periods(org, now).budgets();
-            for (budget, period) in budgets.into_iter().filter(|(budget, _)| limits.get(*budget).is_some()) {
-                let spent = store.spent(org, owner, period).await?;
-                tenancy.meter().restore(owner, budget, period, spent);
-            }
         }
         tenancy.set_prices(store.prices().await?);
         Ok(tenancy)
     }
 
-    /// Makes a key known, or a change of it.
+    /// Takes over a change that is durable: it holds from now on.
+    pub fn apply(&self, change: &Change) {
+        match change {
+            Change::AddOrganisation(organisation) | Change::ChangeOrganisation(organisation) => {
+                self.meter().set_organisation(organisation.id, organisation.zone.clone(), organisation.billing);
+            }
+            Change::AddKey(key) | Change::ChangeKey(key) => self.set_key(key.clone()),
+            Change::SetLimits { owner, limits, .. } => self.meter().set_limits(*owner, *limits),
+            Change::AddPrice { model, version } => self.add_price(model, version),
+            Change::AddCredit(credit) => self.meter().credit(credit.org, credit.amount),
+            Change::RedeemCode { org, amount, .. } => self.meter().credit(*org, *amount),
+            Change::Correct(correction) => self.meter().credit(correction.org, correction.amount),
+            // Requests ask for none of these.
+            Change::AddProject(_) | Change::ChangeProject(_) | Change::AddCode(_) => {}
+            Change::AddUser(_) | Change::SetMember { .. } => {}
+        }
+    }
+
+    /// Makes a key known, or a change of it. What runs with a key that is revoked is cancelled.
     pub fn set_key(&self, key: Key) {
+        if key.revoked.is_some() {
+            self.0.revoked.send_if_modified(|revoked| revoked.insert(key.id));
+        }
         let key = Arc::new(key);
         let mut keys = self.0.keys.write().unwrap_or_else(PoisonError::into_inner);
         keys.retain(|_, known| known.id != key.id);
@@ -82,6 +109,17 @@ impl Tenancy {
         *self.0.prices.write().unwrap_or_else(PoisonError::into_inner) = prices;
     }
 
+    fn add_price(&self, model: &str, version: &PriceVersion) {
+        let mut prices = self.0.prices.write().unwrap_or_else(PoisonError::into_inner);
+        let history = prices.entry(model.into()).or_default();
+        *history = PriceHistory::new(history.versions().chain([version]).cloned().collect());
+    }
+
+    /// When keys were last used, of those that were since the last call.
+    pub fn take_used(&self) -> Vec<(KeyId, Timestamp)> {
+        self.0.used.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    }
+
     /// All limits, balances and open requests. What is done under this lock is arithmetic.
     pub fn meter(&self) -> MutexGuard<'_, Meter> {
         self.0.meter.lock().unwrap_or_else(PoisonError::into_inner)
@@ -92,8 +130,22 @@ impl Tenancy {
         let hash = self.0.pepper.hash(&secret.hash());
         let key = self.0.keys.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
         let key = key.ok_or(KeyRefusal::Unknown)?;
-        key.check(&hash, now())?;
+        let now = now();
+        key.check(&hash, now)?;
+        self.0.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id, now);
         Ok(key)
+    }
+
+    /// Completes when the key is revoked.
+    pub(crate) fn revocation(&self, key: KeyId) -> BoxFuture<'static, ()> {
+        let mut revoked = self.0.revoked.subscribe();
+        async move {
+            // Without a sender nobody is left who could revoke.
+            if revoked.wait_for(|revoked| revoked.contains(&key)).await.is_err() {
+                std::future::pending().await
+            }
+        }
+        .boxed()
     }
 
     /// The price of a model at a moment.
@@ -105,10 +157,4 @@ impl Tenancy {
     pub(crate) fn journal(&self) -> &dyn Journal {
         &*self.0.journal
     }
-}
-
-/// The time of the day, which rules are given and do not ask for.
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -65,6 +65,9 @@ pub enum Error {
     /// The caller took nothing of its answer for so long that the rest was given up.
     #[error("the answer was given up because the client did not read it in time")]
     SlowReader,
+    /// Whoever may do so took back the caller's right to ask, and with it what ran.
+    #[error("the API key was revoked while the request ran")]
+    Revoked,
     /// The service is going away.
     #[error("the service is shutting down")]
     ShuttingDown,

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, ErrorKind, Write},
+    io::{self, ErrorKind, IsTerminal, Write},
     path::Path,
 };
 
@@ -10,7 +10,10 @@ use account::{ApiKey, KeyHash};
 use anyhow::{Context, Result};
 
 /// File in the data folder that holds the hash.
-const FILE: &str = "admin-key.hash";
+pub const FILE: &str = "admin-key.hash";
+
+/// File in the data folder with a new key, where nobody sees it on a terminal.
+const SECRET_FILE: &str = "admin.key";
 
 /// Environment variable that sets the first key, for containers and tests.
 pub const BOOTSTRAP_VARIABLE: &str = "MODELWORKS_BOOTSTRAP_KEY";
@@ -49,6 +52,24 @@ pub fn open(data_dir: &Path, bootstrap: Option<String>) -> Result<AdminKey> {
     }
     let hash = read(&path)?.with_context(|| format!("{} came and went; start again", path.display()))?;
     Ok(AdminKey { hash, fresh: None })
+}
+
+/// Tells a new key to whoever starts the server: on a terminal, once, or in a file that only its owner reads, for what goes to
+/// a log stays there.
+pub fn tell(key: &ApiKey, data_dir: &Path, out: &mut (impl Write + IsTerminal)) -> Result<()> {
+    if out.is_terminal() {
+        return Ok(writeln!(out, "Admin key (shown this once): {}", key.expose())?);
+    }
+    let path = data_dir.join(SECRET_FILE);
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(data_dir)?;
+        writeln!(file, "{}", key.expose())?;
+        file.as_file().sync_all()?;
+        file.persist(&path).map_err(|refused| refused.error)?;
+        io::Result::Ok(())
+    };
+    write().with_context(|| format!("writing {}", path.display()))?;
+    Ok(writeln!(out, "Admin key: in {}; remove the file once the key is kept elsewhere", path.display())?)
 }
 
 /// The hash that is kept, if there is one.

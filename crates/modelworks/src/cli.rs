@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use crate::size;
+use crate::{admin::AdminCommand, size};
 
 /// Model-as-a-Service in one binary: its own engine for the CPU behind the APIs of OpenAI and Anthropic.
 #[derive(Debug, Parser)]
@@ -27,7 +27,8 @@ pub struct Cli {
 }
 
 const SERVE_HELP: &str = "\
-The first start makes an admin key and shows it once; only its hash is kept, in admin-key.hash of the data folder. For
+The first start makes an admin key and shows it once, on a terminal; elsewhere it writes it to admin.key in the data folder,
+which only its owner reads. Otherwise only its hash is kept, in admin-key.hash. For
 containers, the environment variable MODELWORKS_BOOTSTRAP_KEY (32 characters or more) sets the first key instead.
 The first SIGTERM or Ctrl-C lets running requests finish, the second ends at once.";
 
@@ -83,6 +84,8 @@ pub enum Command {
         /// A model on disk.
         name: String,
     },
+    #[command(flatten)]
+    Admin(AdminCommand),
     /// Chat with a model in the terminal; with a prompt, answer it and leave.
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),

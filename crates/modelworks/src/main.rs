@@ -1,5 +1,6 @@
 //! The `modelworks` binary: reads flags, environment and configuration, wires the crates together, runs one command.
 
+mod admin;
 mod admin_key;
 mod cli;
 mod config;
@@ -80,6 +81,7 @@ async fn dispatch(command: Command, data_dir: &Path) -> Result<()> {
         Command::List => model_commands::list(&*open(data_dir, default_options()?)?, &mut stdout()),
         Command::Show { name } => model_commands::show(&*open(data_dir, default_options()?)?, &name, &mut stdout()),
         Command::Rm { name } => model_commands::remove(&open(data_dir, default_options()?)?, &name),
+        Command::Admin(command) => admin::perform(command, data_dir).await,
         Command::Run(args) => {
             let options = engine_options(&args.engine, 1, 1)?;
             let catalog = open(data_dir, options.clone())?;

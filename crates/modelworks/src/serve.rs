@@ -4,13 +4,20 @@ use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
-use gateway::Service;
+use control::Control;
+use gateway::{Annex, Service};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::{admin_key, config::Settings, model_commands, tenants::Tenants};
+use crate::{
+    admin::LocalAccess,
+    admin_key,
+    config::Settings,
+    model_commands,
+    tenants::{self, Tenants},
+};
 
 /// What was handed over when the server ends has this long to become durable.
 const LAST_WRITES: Duration = Duration::from_secs(5);
@@ -29,17 +36,20 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         .with_context(|| format!("listening on {}; choose another address with --listen", settings.listen))?;
     let address = listener.local_addr().context("asking for the address that was bound")?;
 
+    LocalAccess::new(address, tenants.local.clone()).write(data_dir)?;
+
     let mut out = std::io::stdout().lock();
     if let Some(fresh) = key.fresh {
-        writeln!(out, "Admin key (shown this once): {}", fresh.expose())?;
+        admin_key::tell(&fresh, data_dir, &mut out)?;
     }
     writeln!(out, "Modelworks answers on http://{address}")?;
     out.flush()?;
     drop(out);
 
-    let service = Service::new(config, Arc::clone(&catalog), tenants.tenancy.clone());
+    let service =
+        Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(administration(&tenants)));
     service.set_loading(true);
-    let watch = tenants.watch(Arc::clone(&catalog));
+    let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
         let _ = stopped.await;
@@ -70,12 +80,22 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         () = signals.next() => tracing::warn!("ended by a second signal"),
     }
     watch.abort();
+    notes.abort();
     catalog.shutdown();
+    LocalAccess::remove(data_dir);
+    tenants::note_use(&tenants.store, &tenants.tenancy).await;
     drop((service, tenants.tenancy));
     if tokio::time::timeout(LAST_WRITES, tenants.store.close()).await.is_err() {
         tracing::warn!("ended before the last settlements were on the disk");
     }
     Ok(())
+}
+
+/// The administrative routes. What is changed holds at once for what runs.
+fn administration(tenants: &Tenants) -> Annex {
+    let tenancy = tenants.tenancy.clone();
+    let control = Control::new(tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
+    Annex { routes: control::routes(control), document: control::openapi_document() }
 }
 
 /// Pulls what is not on disk and loads every model.

@@ -5,17 +5,17 @@ use std::{
     fs::{File, TryLockError},
     path::Path,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use account::{
-    Billing, Class, Key, KeyHash, KeyId, ModelAccess, Name, Nano, OrgId, Price, PriceHistory, PriceId, PriceVersion,
-    ProjectId, Scopes, Timestamp, Zone,
+    ApiKey, Billing, Class, Key, KeyHash, KeyId, KeyedHash, ModelAccess, Name, Nano, OrgId, Price, PriceHistory,
+    PriceId, PriceVersion, ProjectId, Scopes, Timestamp, Zone,
 };
 use anyhow::{Context, Result, bail};
 use catalog::Catalog;
 use gateway::Tenancy;
-use store::{Act, Change, Organisation, Project, Store};
+use store::{Act, Change, Organisation, Project, Store, now};
 use tokio::task::JoinHandle;
 
 /// Held by the one server of a data folder.
@@ -23,6 +23,12 @@ const LOCK: &str = "serve.lock";
 
 /// Name of the key that opens everything.
 const ADMIN: &str = "admin";
+
+/// The key with which commands on the server's own machine ask: a new secret at each start.
+const LOCAL: KeyId = KeyId::from_bytes(*b"local access key");
+
+/// How often it is written down when keys were last used.
+const NOTE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether another process pulled a model.
 const LOOK: Duration = Duration::from_millis(500);
@@ -33,6 +39,8 @@ pub struct Tenants {
     pub store: Store,
     /// What requests look up.
     pub tenancy: Tenancy,
+    /// The secret with which commands on this machine ask.
+    pub local: ApiKey,
     _lock: File,
 }
 
@@ -50,9 +58,22 @@ impl Tenants {
         }
         let (org, project) = ensure_default(&store, now).await?;
         ensure_admin_key(&store, org, project, admin, now).await?;
+        let local = renew_local_key(&store, org, project, now).await?;
         ensure_prices(&store, models, now).await?;
         let tenancy = Tenancy::load(&store).await.context("reading the data folder's rows")?;
-        Ok(Self { store, tenancy, _lock: lock })
+        Ok(Self { store, tenancy, local, _lock: lock })
+    }
+
+    /// Writes down now and then when keys were last used, until it is aborted.
+    pub fn note_uses(&self) -> JoinHandle<()> {
+        let (store, tenancy) = (self.store.clone(), self.tenancy.clone());
+        tokio::spawn(async move {
+            let mut turns = tokio::time::interval(NOTE);
+            loop {
+                turns.tick().await;
+                note_use(&store, &tenancy).await;
+            }
+        })
     }
 
     /// Does for models that are pulled from now on what [`Tenants::open`] did for those there were, until it is aborted.
@@ -79,12 +100,24 @@ impl Tenants {
 }
 
 async fn price_and_read(store: &Store, tenancy: &Tenancy, models: &[String]) -> Result<()> {
-    ensure_prices(store, models, now()).await?;
-    tenancy.set_prices(store.prices().await?);
+    let changes = ensure_prices(store, models, now()).await?;
+    changes.iter().for_each(|change| tenancy.apply(change));
     Ok(())
 }
 
-fn lock(data_dir: &Path) -> Result<File> {
+/// Writes down when keys were last used, all at once.
+pub async fn note_use(store: &Store, tenancy: &Tenancy) {
+    let used = tenancy.take_used();
+    if used.is_empty() {
+        return;
+    }
+    if let Err(error) = store.note_use(used).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "when keys were last used was not written down");
+    }
+}
+
+/// Takes the lock of a data folder, which whoever serves it or replaces its rows holds.
+pub fn lock(data_dir: &Path) -> Result<File> {
     let path = data_dir.join(LOCK);
     let file = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
     match file.try_lock() {
@@ -122,7 +155,7 @@ async fn ensure_default(store: &Store, now: Timestamp) -> Result<(OrgId, Project
 }
 
 /// The hash in the data folder says which secret opens everything: where the file was removed to reset a lost key, the new
-/// secret replaces the old one at once.
+/// secret replaces the old one at once, and the key may do everything again, whatever became of it.
 async fn ensure_admin_key(
     store: &Store,
     org: OrgId,
@@ -131,43 +164,54 @@ async fn ensure_admin_key(
     now: Timestamp,
 ) -> Result<()> {
     let secret = store.pepper().hash(admin);
-    let name = Name::parse(ADMIN)?;
-    let known = store.keys().await?.into_iter().find(|key| key.project == project && key.name == name);
+    if store.keys().await?.iter().any(|key| key.secret == secret) {
+        return Ok(());
+    }
+    // Of several with this name the first is the one that a first start made.
+    let known = store.key_page(org, Some(project), Some(ADMIN), None, 1).await?.pop();
     let change = match known {
-        Some(key) if key.secret == secret => return Ok(()),
-        Some(mut key) => {
+        Some(known) => {
+            let mut key = Key { scopes: Scopes::all(), models: ModelAccess::All, expires: None, ..known.key };
+            key.revoked = None;
             key.rotate(secret, now, Duration::ZERO);
             Change::ChangeKey(key)
         }
-        None => Change::AddKey(Key {
-            id: KeyId::generate()?,
-            org,
-            project,
-            name,
-            scopes: Scopes::all(),
-            models: ModelAccess::All,
-            expires: None,
-            revoked: None,
-            secret,
-            previous: None,
-        }),
+        None => Change::AddKey(all_powerful(KeyId::generate()?, org, project, Name::parse(ADMIN)?, secret)),
     };
     apply(store, change, now).await
 }
 
-async fn ensure_prices(store: &Store, models: &[String], now: Timestamp) -> Result<()> {
+/// Gives the key for this machine another secret.
+async fn renew_local_key(store: &Store, org: OrgId, project: ProjectId, now: Timestamp) -> Result<ApiKey> {
+    let secret = ApiKey::generate()?;
+    let key = all_powerful(LOCAL, org, project, Name::parse("local access")?, store.pepper().hash(&secret.hash()));
+    let is_known = store.key(org, LOCAL).await?.is_some();
+    apply(store, if is_known { Change::ChangeKey(key) } else { Change::AddKey(key) }, now).await?;
+    Ok(secret)
+}
+
+fn all_powerful(id: KeyId, org: OrgId, project: ProjectId, name: Name, secret: KeyedHash) -> Key {
+    let (scopes, models) = (Scopes::all(), ModelAccess::All);
+    Key { id, org, project, name, scopes, models, expires: None, revoked: None, secret, previous: None }
+}
+
+/// Prices models at zero that nobody has priced, as long as nothing here costs anything. Returns what it changed.
+async fn ensure_prices(store: &Store, models: &[String], now: Timestamp) -> Result<Vec<Change>> {
     let prices = store.prices().await?;
     let free = |history: &PriceHistory| {
         history.versions().all(|version| Class::ALL.iter().all(|class| version.price.rates().of(*class) == Nano::ZERO))
     };
     if !prices.values().all(free) {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut changes = Vec::new();
     for model in models.iter().filter(|model| !prices.contains_key(model.as_str())) {
         let version = PriceVersion { id: PriceId::generate()?, from: now, price: Price::FREE };
-        apply(store, Change::AddPrice { model: model.as_str().into(), version }, now).await?;
+        let change = Change::AddPrice { model: model.as_str().into(), version };
+        apply(store, change.clone(), now).await?;
+        changes.push(change);
     }
-    Ok(())
+    Ok(changes)
 }
 
 async fn apply(store: &Store, change: Change, now: Timestamp) -> Result<()> {
@@ -176,15 +220,8 @@ async fn apply(store: &Store, change: Change, now: Timestamp) -> Result<()> {
     Ok(())
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
 #[cfg(test)]
 mod tests {
-    use account::ApiKey;
-
     use super::*;
 
     fn models(names: &[&str]) -> Vec<String> {
@@ -198,22 +235,48 @@ mod tests {
         Tenants::open(folder, admin, &models(names)).await.unwrap()
     }
 
+    async fn admin_key(tenants: &Tenants) -> Key {
+        let org = tenants.store.organisations().await.unwrap()[0].id;
+        tenants.store.key_page(org, None, Some(ADMIN), None, 1).await.unwrap().remove(0).key
+    }
+
+    #[tokio::test]
+    async fn the_key_for_this_machine_has_another_secret_at_each_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let admin = ApiKey::generate().unwrap().hash();
+        let tenants = Tenants::open(folder.path(), &admin, &[]).await.unwrap();
+        let (pepper, first) = (tenants.store.pepper().clone(), tenants.local.clone());
+        let tenants = reopen(tenants, folder.path(), &admin, &[]).await;
+        let keys = tenants.store.keys().await.unwrap();
+        assert_eq!(keys.len(), 2);
+        let local = keys.iter().find(|key| key.id == LOCAL).unwrap();
+        assert_eq!(local.secret, pepper.hash(&tenants.local.hash()));
+        assert!(local.check(&pepper.hash(&first.hash()), now()).is_err());
+    }
+
     #[tokio::test]
     async fn a_key_of_an_earlier_version_opens_the_default_project_and_a_reset_replaces_it() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (ApiKey::generate().unwrap().hash(), ApiKey::generate().unwrap().hash());
         let tenants = Tenants::open(folder.path(), &first, &models(&["a"])).await.unwrap();
-        let key = tenants.store.keys().await.unwrap().remove(0);
+        let key = admin_key(&tenants).await;
         assert_eq!(key.secret, tenants.store.pepper().hash(&first));
 
         let tenants = reopen(tenants, folder.path(), &first, &["a"]).await;
-        let keys = tenants.store.keys().await.unwrap();
-        assert_eq!((keys.len(), &keys[0]), (1, &key));
+        assert_eq!(admin_key(&tenants).await, key);
+        // Another key of this name is not taken for it, and the reset brings back what was taken from it.
+        let name = Name::parse(ADMIN).unwrap();
+        let other = ApiKey::generate().unwrap();
+        let other = tenants.store.pepper().hash(&other.hash());
+        let namesake = all_powerful(KeyId::from_bytes([0; 16]), key.org, key.project, name, other);
+        let mut revoked = Key { scopes: Scopes::NONE, ..key.clone() };
+        revoked.revoke(now());
+        for change in [Change::AddKey(namesake), Change::ChangeKey(revoked)] {
+            apply(&tenants.store, change, now().after(Duration::from_secs(1))).await.unwrap();
+        }
         let tenants = reopen(tenants, folder.path(), &second, &["a"]).await;
-        let keys = tenants.store.keys().await.unwrap();
-        assert_eq!((keys.len(), keys[0].id), (1, key.id));
-        assert_eq!(keys[0].secret, tenants.store.pepper().hash(&second));
-        assert_eq!(keys[0].previous, None);
+        let reset = admin_key(&tenants).await;
+        assert_eq!(reset, Key { secret: tenants.store.pepper().hash(&second), ..key });
         assert_eq!(tenants.store.organisations().await.unwrap().len(), 1);
     }
 

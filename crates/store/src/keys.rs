@@ -7,9 +7,34 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Error, Store,
-    columns::{bytes, time_if},
+    columns::{bytes, time, time_if},
     tenants::name,
 };
+
+/// A key and what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRecord {
+    /// The key.
+    pub key: Key,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last used, to the minute.
+    pub last_used: Option<Timestamp>,
+}
+
+/// What is read of a key, but for its models.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT keys.id, keys.org, keys.project, keys.name, keys.scopes, keys.all_models, keys.expires, keys.revoked,
+                    keys.created, keys.last_used, current.hash AS secret, earlier.hash AS previous,
+                    earlier.until AS previous_until
+             FROM keys JOIN secrets AS current ON current.key = keys.id AND current.until IS NULL
+             LEFT JOIN secrets AS earlier ON earlier.key = keys.id AND earlier.until IS NOT NULL ",
+            $rest
+        )
+    };
+}
 
 /// Adds a key.
 pub(crate) async fn add_key(connection: &mut SqliteConnection, key: &Key, now: Timestamp) -> Result<(), Error> {
@@ -28,20 +53,19 @@ pub(crate) async fn add_key(connection: &mut SqliteConnection, key: &Key, now: T
     .bind(now.as_millis())
     .execute(&mut *connection)
     .await?;
-    if let ModelAccess::Only(models) = &key.models {
-        for model in models {
-            let query = sqlx::query("INSERT INTO key_models (key, model) VALUES (?, ?)");
-            query.bind(&key.id.as_bytes()[..]).bind(&**model).execute(&mut *connection).await?;
-        }
-    }
+    write_models(&mut *connection, key).await?;
     write_secrets(connection, key).await
 }
 
-/// Writes what can change of a key: scopes, expiry, revocation, secrets.
+/// Writes what can change of a key: name, scopes, models, expiry, revocation, secrets.
 pub(crate) async fn change_key(connection: &mut SqliteConnection, key: &Key) -> Result<(), Error> {
-    let query = sqlx::query("UPDATE keys SET scopes = ?, expires = ?, revoked = ? WHERE org = ? AND id = ?");
+    let query = sqlx::query(
+        "UPDATE keys SET name = ?, scopes = ?, all_models = ?, expires = ?, revoked = ? WHERE org = ? AND id = ?",
+    );
     let done = query
+        .bind(key.name.as_str())
         .bind(key.scopes.to_string())
+        .bind(key.models == ModelAccess::All)
         .bind(key.expires.map(Timestamp::as_millis))
         .bind(key.revoked.map(Timestamp::as_millis))
         .bind(&key.org.as_bytes()[..])
@@ -51,6 +75,7 @@ pub(crate) async fn change_key(connection: &mut SqliteConnection, key: &Key) -> 
     if done.rows_affected() == 0 {
         return Err(Error::NotFound { what: "key" });
     }
+    write_models(&mut *connection, key).await?;
     write_secrets(connection, key).await
 }
 
@@ -77,15 +102,58 @@ impl Store {
             let model: String = row.try_get("model")?;
             models.entry(bytes(&row, "key")?).or_default().insert(model.into());
         }
-        let query = sqlx::query(
-            "SELECT keys.id, keys.org, keys.project, keys.name, keys.scopes, keys.all_models, keys.expires, keys.revoked,
-                    current.hash AS secret, earlier.hash AS previous, earlier.until AS previous_until
-             FROM keys JOIN secrets AS current ON current.key = keys.id AND current.until IS NULL
-             LEFT JOIN secrets AS earlier ON earlier.key = keys.id AND earlier.until IS NOT NULL",
-        );
+        let query = sqlx::query(select!(""));
         let rows = query.fetch_all(&mut *transaction).await?;
         rows.iter().map(|row| key(row, &mut models)).collect()
     }
+
+    /// One key of an organisation.
+    pub async fn key(&self, org: OrgId, id: KeyId) -> Result<Option<KeyRecord>, Error> {
+        let mut transaction = self.readers().begin().await?;
+        let query = sqlx::query(select!("WHERE keys.org = ? AND keys.id = ?"));
+        let query = query.bind(&org.as_bytes()[..]).bind(&id.as_bytes()[..]);
+        match query.fetch_optional(&mut *transaction).await? {
+            Some(row) => record(&mut transaction, &row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Keys of an organisation in the order in which they were made, `most` of those behind `after`; only those of a
+    /// project or with a name, where these are given.
+    pub async fn key_page(
+        &self,
+        org: OrgId,
+        project: Option<ProjectId>,
+        name: Option<&str>,
+        after: Option<KeyId>,
+        most: u32,
+    ) -> Result<Vec<KeyRecord>, Error> {
+        let mut transaction = self.readers().begin().await?;
+        let query = sqlx::query(select!(
+            "WHERE keys.org = ?1 AND (?2 IS NULL OR keys.project = ?2) AND (?3 IS NULL OR keys.name = ?3)
+                AND (?4 IS NULL OR (keys.created, keys.id) >
+                    (SELECT last.created, last.id FROM keys AS last WHERE last.org = ?1 AND last.id = ?4))
+             ORDER BY keys.created, keys.id LIMIT ?5"
+        ));
+        let query = query.bind(&org.as_bytes()[..]).bind(project.map(|id| id.as_bytes().to_vec())).bind(name);
+        let query = query.bind(after.map(|id| id.as_bytes().to_vec())).bind(most);
+        let mut records = Vec::new();
+        for row in query.fetch_all(&mut *transaction).await? {
+            records.push(record(&mut transaction, &row).await?);
+        }
+        Ok(records)
+    }
+}
+
+async fn record(connection: &mut SqliteConnection, row: &SqliteRow) -> Result<KeyRecord, Error> {
+    let id: [u8; 16] = bytes(row, "id")?;
+    let mut models = HashMap::new();
+    let query = sqlx::query("SELECT model FROM key_models WHERE key = ?").bind(&id[..]);
+    for row in query.fetch_all(connection).await? {
+        let model: String = row.try_get("model")?;
+        models.entry(id).or_insert_with(BTreeSet::new).insert(model.into());
+    }
+    Ok(KeyRecord { key: key(row, &mut models)?, created: time(row, "created")?, last_used: time_if(row, "last_used")? })
 }
 
 fn key(row: &SqliteRow, models: &mut HashMap<[u8; 16], BTreeSet<Box<str>>>) -> Result<Key, Error> {
@@ -94,7 +162,7 @@ fn key(row: &SqliteRow, models: &mut HashMap<[u8; 16], BTreeSet<Box<str>>>) -> R
     let previous = match row.try_get::<Option<&[u8]>, _>("previous")? {
         Some(_) => Some(PreviousSecret {
             hash: KeyedHash::from_bytes(bytes(row, "previous")?),
-            until: crate::columns::time(row, "previous_until")?,
+            until: time(row, "previous_until")?,
         }),
         None => None,
     };
@@ -110,6 +178,19 @@ fn key(row: &SqliteRow, models: &mut HashMap<[u8; 16], BTreeSet<Box<str>>>) -> R
         secret: KeyedHash::from_bytes(bytes(row, "secret")?),
         previous,
     })
+}
+
+/// Replaces the models that a key may name by those that it may name now.
+async fn write_models(connection: &mut SqliteConnection, key: &Key) -> Result<(), Error> {
+    let gone = sqlx::query("DELETE FROM key_models WHERE key = ?").bind(&key.id.as_bytes()[..]);
+    gone.execute(&mut *connection).await?;
+    if let ModelAccess::Only(models) = &key.models {
+        for model in models {
+            let query = sqlx::query("INSERT INTO key_models (key, model) VALUES (?, ?)");
+            query.bind(&key.id.as_bytes()[..]).bind(&**model).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Replaces the hashes of a key by those that it has now.

@@ -7,8 +7,12 @@
 //!
 //! Rules are in `account`: nothing here decides what may be done or what it costs.
 
+mod audit;
 mod backup;
+mod change;
 mod changes;
+mod clock;
+mod codes;
 mod columns;
 mod error;
 mod keys;
@@ -24,11 +28,17 @@ mod tenants;
 mod usage;
 mod writer;
 
-pub use changes::{Act, Applied, AuditEntry, Change, Once};
+pub use audit::{Act, AuditEntry};
+pub use backup::{backup, restore};
+pub use change::{Change, Code};
+pub use changes::{Applied, Once};
+pub use clock::now;
+pub use codes::CodeRecord;
 pub use error::Error;
+pub use keys::KeyRecord;
 pub use ledger::{Correction, Credit};
 pub use settlement::{OpenRequest, Settled, UsageRow};
 pub use store::{Config, Store};
-pub use tenants::{Organisation, Project, User};
+pub use tenants::{Made, Organisation, Project, User};
 pub use usage::{RequestRecord, UsageSum};
 pub use writer::Slot;

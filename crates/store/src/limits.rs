@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use account::{KeyId, LimitKind, Limits, OrgId, Owner, ProjectId};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{Error, Store, columns::bytes};
 
@@ -65,12 +65,27 @@ impl Store {
                 "key" => Owner::Key(KeyId::from_bytes(id)),
                 _ => return Err(Error::Corrupt { what: "owner of a limit" }),
             };
-            let name: &str = row.try_get("kind")?;
-            let kind = LimitKind::SETTABLE.into_iter().find(|kind| kind.as_str() == name);
-            let kind = kind.ok_or(Error::Corrupt { what: "kind of limit" })?;
             let limits = all.entry(owner).or_default();
-            *limits = limits.with(kind, row.try_get("allowed")?);
+            *limits = limits.with(kind(&row)?, row.try_get("allowed")?);
         }
         Ok(all.into_iter().collect())
     }
+
+    /// The limits of an owner, who belongs to `org`.
+    pub async fn limits_of(&self, org: OrgId, owner: &Owner) -> Result<Limits, Error> {
+        let (kind_of_owner, id) = parts(owner);
+        let query = sqlx::query("SELECT kind, allowed FROM limits WHERE org = ? AND owner_kind = ? AND owner = ?");
+        let query = query.bind(&org.as_bytes()[..]).bind(kind_of_owner).bind(&id[..]);
+        let mut limits = Limits::default();
+        for row in query.fetch_all(self.readers()).await? {
+            limits = limits.with(kind(&row)?, row.try_get("allowed")?);
+        }
+        Ok(limits)
+    }
+}
+
+fn kind(row: &SqliteRow) -> Result<LimitKind, Error> {
+    let name: &str = row.try_get("kind")?;
+    let kind = LimitKind::SETTABLE.into_iter().find(|kind| kind.as_str() == name);
+    kind.ok_or(Error::Corrupt { what: "kind of limit" })
 }

@@ -17,14 +17,22 @@ pub(crate) const FILE: &str = "pepper";
 pub(crate) fn open(folder: &Path) -> Result<Pepper, Error> {
     let path = folder.join(FILE);
     let failed = |source| Error::File { path: path.clone(), source };
-    match fs::read(&path) {
-        Ok(bytes) => Pepper::from_bytes(&bytes).map_err(|source| Error::Pepper { path, source }),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
+    match read(folder) {
+        Err(Error::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
             let pepper = Pepper::generate()?;
             write(folder, &path, &pepper).map_err(failed)?;
             Ok(pepper)
         }
-        Err(error) => Err(failed(error)),
+        read => read,
+    }
+}
+
+/// Reads the pepper of a folder that has one.
+pub(crate) fn read(folder: &Path) -> Result<Pepper, Error> {
+    let path = folder.join(FILE);
+    match fs::read(&path) {
+        Ok(bytes) => Pepper::from_bytes(&bytes).map_err(|source| Error::Pepper { path, source }),
+        Err(source) => Err(Error::File { path, source }),
     }
 }
 

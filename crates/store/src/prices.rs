@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use account::{Class, Price, PriceHistory, PriceId, PriceVersion};
-use sqlx::{Row, SqliteConnection};
+use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Error, Store,
@@ -46,13 +46,34 @@ impl Store {
              FROM prices ORDER BY sequence",
         );
         for row in query.fetch_all(self.readers()).await? {
-            let price = Price::new(rates(&row)?, row.try_get("batch_share")?);
-            let price = price.map_err(|_| Error::Corrupt { what: "price" })?;
-            let model: String = row.try_get("model")?;
-            let version =
-                PriceVersion { id: PriceId::from_bytes(bytes(&row, "id")?), from: time(&row, "valid_from")?, price };
-            versions.entry(model.into()).or_default().push(version);
+            let (model, version) = version(&row)?;
+            versions.entry(model).or_default().push(version);
         }
         Ok(versions.into_iter().map(|(model, versions)| (model, PriceHistory::new(versions))).collect())
     }
+
+    /// Versions of prices in the order in which they were set, `most` of those behind `after`; only those of a model,
+    /// where one is given.
+    pub async fn price_page(
+        &self,
+        model: Option<&str>,
+        after: Option<PriceId>,
+        most: u32,
+    ) -> Result<Vec<(Box<str>, PriceVersion)>, Error> {
+        let query = sqlx::query(
+            "SELECT * FROM prices
+             WHERE (?1 IS NULL OR model = ?1) AND (?2 IS NULL OR sequence > (SELECT sequence FROM prices WHERE id = ?2))
+             ORDER BY sequence LIMIT ?3",
+        );
+        let query = query.bind(model).bind(after.map(|id| id.as_bytes().to_vec())).bind(most);
+        query.fetch_all(self.readers()).await?.iter().map(version).collect()
+    }
+}
+
+fn version(row: &SqliteRow) -> Result<(Box<str>, PriceVersion), Error> {
+    let price = Price::new(rates(row)?, row.try_get("batch_share")?);
+    let price = price.map_err(|_| Error::Corrupt { what: "price" })?;
+    let model: String = row.try_get("model")?;
+    let id = PriceId::from_bytes(bytes(row, "id")?);
+    Ok((model.into(), PriceVersion { id, from: time(row, "valid_from")?, price }))
 }

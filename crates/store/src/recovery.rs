@@ -39,6 +39,8 @@ impl Store {
                     price: None,
                     settlement: Settlement { cause, admitted, counts: Counts::default(), charge: Nano::ZERO },
                     ended: now,
+                    route: None,
+                    queued: None,
                     first_output: None,
                     end_user: None,
                 });

@@ -46,6 +46,10 @@ pub struct UsageRow {
     pub settlement: Settlement,
     /// When it ended.
     pub ended: Timestamp,
+    /// To which route it was sent; none where the process ended before it.
+    pub route: Option<Box<str>>,
+    /// From its admission until its turn came.
+    pub queued: Option<Duration>,
     /// From its admission to its first output.
     pub first_output: Option<Duration>,
     /// Whom the caller asked for, in the caller's own words.
@@ -175,8 +179,9 @@ async fn insert(connection: &mut SqliteConnection, row: &UsageRow, line: Option<
     let count = |class| stored(counts.of(class));
     let done = sqlx::query(
         "INSERT INTO usage (request, org, project, key, model, admitted, ended, first_output_ms, cause, service, price,
-                            input, cached_input, output, seconds, images, requests, charge, line, end_user)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                            input, cached_input, output, seconds, images, requests, charge, line, end_user, route,
+                            queued_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(&row.request.as_bytes()[..])
     .bind(&row.tenant.org.as_bytes()[..])
@@ -185,7 +190,7 @@ async fn insert(connection: &mut SqliteConnection, row: &UsageRow, line: Option<
     .bind(&*row.model)
     .bind(admitted.as_millis())
     .bind(row.ended.as_millis())
-    .bind(row.first_output.map(|after| i64::try_from(after.as_millis()).unwrap_or(i64::MAX)))
+    .bind(row.first_output.map(millis))
     .bind(cause.code())
     .bind(row.service.as_str())
     .bind(row.price.as_ref().map(|(id, _)| id.as_bytes().to_vec()))
@@ -198,9 +203,15 @@ async fn insert(connection: &mut SqliteConnection, row: &UsageRow, line: Option<
     .bind(charge.get())
     .bind(line.map(|line| stored(line.number)))
     .bind(row.end_user.as_deref())
+    .bind(row.route.as_deref())
+    .bind(row.queued.map(millis))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 async fn add(

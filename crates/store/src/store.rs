@@ -107,7 +107,7 @@ impl Store {
 }
 
 /// WAL with full synchronisation: a commit is on the disk when it returns, and readers never wait for the writer.
-fn options(folder: &Path, config: &Config) -> SqliteConnectOptions {
+pub(crate) fn options(folder: &Path, config: &Config) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(folder.join(FILE))
         .journal_mode(SqliteJournalMode::Wal)

@@ -1,5 +1,7 @@
 //! What was used: single requests, and sums that are kept by quarters of an hour.
 
+use std::collections::BTreeMap;
+
 use account::{
     Cause, Counts, KeyId, Nano, OrgId, Owner, Period, PriceId, ProjectId, RequestId, Service, Tenant, Timestamp,
 };
@@ -23,6 +25,10 @@ pub struct RequestRecord {
     pub admitted: Timestamp,
     /// When it ended.
     pub ended: Timestamp,
+    /// To which route it was sent; none where the process ended before it.
+    pub route: Option<Box<str>>,
+    /// Milliseconds from its admission until its turn came.
+    pub queued_ms: Option<u64>,
     /// Milliseconds from its admission to its first output.
     pub first_output_ms: Option<u64>,
     /// Why it ended.
@@ -77,30 +83,25 @@ impl Store {
         query.fetch_all(self.readers()).await?.iter().map(sum).collect()
     }
 
-    /// What an owner within an organisation spent in a period: charges of requests that were admitted in it.
-    pub async fn spent(&self, org: OrgId, owner: Owner, period: Period) -> Result<Nano, Error> {
-        let query = match owner {
-            Owner::Organisation(_) => sqlx::query(
-                "SELECT COALESCE(SUM(charge), 0) AS charge FROM rollups
-                 WHERE org = ? AND quarter >= ? AND quarter < ? AND org = ?",
-            ),
-            Owner::Project(_) => sqlx::query(
-                "SELECT COALESCE(SUM(charge), 0) AS charge FROM rollups
-                 WHERE org = ? AND quarter >= ? AND quarter < ? AND project = ?",
-            ),
-            Owner::Key(_) => sqlx::query(
-                "SELECT COALESCE(SUM(charge), 0) AS charge FROM rollups
-                 WHERE org = ? AND quarter >= ? AND quarter < ? AND key = ?",
-            ),
-        };
-        let id = match &owner {
-            Owner::Organisation(id) => id.as_bytes(),
-            Owner::Project(id) => id.as_bytes(),
-            Owner::Key(id) => id.as_bytes(),
-        };
+    /// What an organisation, its projects and its keys spent in a period: charges of requests that were admitted in it.
+    /// Who is not listed spent nothing.
+    pub async fn spent(&self, org: OrgId, period: Period) -> Result<BTreeMap<Owner, Nano>, Error> {
+        let query = sqlx::query(
+            "SELECT project, key, SUM(charge) AS charge FROM rollups
+             WHERE org = ? AND quarter >= ? AND quarter < ? GROUP BY project, key",
+        );
         let end = period.end.map_or(i64::MAX, Timestamp::as_millis);
-        let query = query.bind(&org.as_bytes()[..]).bind(period.start.as_millis()).bind(end).bind(&id[..]);
-        nano(&query.fetch_one(self.readers()).await?, "charge")
+        let query = query.bind(&org.as_bytes()[..]).bind(period.start.as_millis()).bind(end);
+        let mut spent = BTreeMap::new();
+        for row in query.fetch_all(self.readers()).await? {
+            let (project, key) =
+                (ProjectId::from_bytes(bytes(&row, "project")?), KeyId::from_bytes(bytes(&row, "key")?));
+            for owner in (Tenant { org, project, key }).owners() {
+                let sum = spent.entry(owner).or_insert(Nano::ZERO);
+                *sum = [*sum, nano(&row, "charge")?].into_iter().sum();
+            }
+        }
+        Ok(spent)
     }
 }
 
@@ -125,6 +126,8 @@ fn record(row: &SqliteRow) -> Result<RequestRecord, Error> {
         model: model.into(),
         admitted: time(row, "admitted")?,
         ended: time(row, "ended")?,
+        route: row.try_get::<Option<String>, _>("route")?.map(Into::into),
+        queued_ms: optional("queued_ms")?,
         first_output_ms: optional("first_output_ms")?,
         cause: Cause::from_code(row.try_get("cause")?).ok_or(Error::Corrupt { what: "cause" })?,
         service: service.ok_or(Error::Corrupt { what: "class of service" })?,

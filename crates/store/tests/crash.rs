@@ -72,6 +72,8 @@ fn usage() -> UsageRow {
         price: Some((PriceId::from_bytes([4; 16]), price)),
         settlement: Settlement { cause: Cause::Finished, admitted: NOW, counts, charge },
         ended: NOW,
+        route: None,
+        queued: None,
         first_output: None,
         end_user: None,
     }

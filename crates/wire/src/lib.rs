@@ -2,8 +2,9 @@
 //!
 //! The types do nothing but serialisation and description: every rule about values (ranges, combinations, what is not
 //! supported) is the edge's, so that a refusal can name the parameter and say what would be accepted. For that reason
-//! numbers are as wide as JSON allows, choices are strings, and unknown fields are ignored.
+//! numbers are as wide as JSON allows, choices are strings, and unknown fields are ignored, except in [`admin`].
 
+pub mod admin;
 pub mod anthropic;
 pub mod models;
 pub mod native;

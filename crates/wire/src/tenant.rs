@@ -47,6 +47,8 @@ pub struct UsageQuery {
     pub end_time: Option<i64>,
     /// The length of each period; default: `day`.
     pub bucket: Option<Bucket>,
+    /// Another organisation than the key's; for whoever runs the installation.
+    pub organisation_id: Option<String>,
 }
 
 /// Length of a period.
@@ -95,4 +97,82 @@ pub struct UsageSum {
     pub cost_nano: i64,
     /// The same as a decimal number.
     pub cost: String,
+}
+
+/// What a request would need and cost.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Quote {
+    /// The model's name.
+    pub model: String,
+    /// The price version that holds now.
+    pub price_id: String,
+    /// Tokens of the prompt.
+    pub input_tokens: u64,
+    /// Most tokens that are generated.
+    pub most_output_tokens: u64,
+    /// The least that it can cost, in billionths.
+    pub least_cost_nano: i64,
+    /// The same as a decimal number.
+    pub least_cost: String,
+    /// The most that it can cost, in billionths.
+    pub most_cost_nano: i64,
+    /// The same as a decimal number.
+    pub most_cost: String,
+    /// The limits that it counts for, as they stand.
+    pub limits: Vec<QuotedLimit>,
+}
+
+/// A limit that a request would count for.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct QuotedLimit {
+    /// The limit.
+    #[serde(flatten)]
+    pub limit: Limit,
+    /// The most that the request counts for it.
+    pub most: i64,
+}
+
+/// One request, after its end.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct RequestReport {
+    /// Its id, as in `x-request-id`.
+    pub id: String,
+    /// To which route it was sent.
+    pub route: Option<String>,
+    /// The model's name.
+    pub model: String,
+    /// `standard` or `batch`.
+    pub service: &'static str,
+    /// For which project.
+    pub project_id: String,
+    /// With which key.
+    pub key_id: String,
+    /// When it was let in.
+    pub admitted_at: String,
+    /// When it ended.
+    pub ended_at: String,
+    /// Milliseconds until its turn came.
+    pub queued_ms: Option<u64>,
+    /// Milliseconds until its first output, waiting and prompt included.
+    pub first_output_ms: Option<u64>,
+    /// Milliseconds until its end.
+    pub duration_ms: u64,
+    /// Why it ended: a code of docs/ledger.md.
+    pub cause: &'static str,
+    /// Whether what ran is paid by whoever asked.
+    pub paid: bool,
+    /// Tokens of the prompt that were computed.
+    pub input_tokens: u64,
+    /// Tokens of the prompt that a cache held.
+    pub cached_input_tokens: u64,
+    /// Generated tokens.
+    pub output_tokens: u64,
+    /// The price version that held.
+    pub price_id: Option<String>,
+    /// What it cost, in billionths.
+    pub cost_nano: i64,
+    /// The same as a decimal number.
+    pub cost: String,
+    /// The line of the ledger that charges it, where there was something to pay.
+    pub ledger_line: Option<u64>,
 }

@@ -9,7 +9,7 @@ use axum::{
 use inference::Load;
 use wire::native::Health;
 
-use crate::{Service, caller::Caller, openapi};
+use crate::{Service, caller::Caller};
 
 /// Whether the process lives. It never depends on load, models or shutdown: who asks this may kill the process.
 #[utoipa::path(
@@ -59,8 +59,8 @@ pub(crate) async fn metrics(State(service): State<Service>, _: Caller) -> impl I
     tag = "service",
     responses((status = 200, description = "The answer", body = Object))
 )]
-pub(crate) async fn openapi(_: Caller) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], openapi::json())
+pub(crate) async fn openapi(State(service): State<Service>, _: Caller) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], service.document().to_owned())
 }
 
 fn sum(one: Load, other: Load) -> Load {

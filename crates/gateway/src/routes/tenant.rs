@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use account::{Action, Class, Counts, LimitKind, Nano, Owner, Reach, Resets, Standing, Timestamp};
+use account::{Action, Class, Counts, Forbidden, LimitKind, Nano, OrgId, Owner, Reach, Resets, Standing, Timestamp};
 use axum::{
     Json,
     extract::{Query, State, rejection::QueryRejection},
@@ -27,7 +27,7 @@ pub(crate) async fn limits(State(service): State<Service>, caller: Caller) -> Js
     Json(LimitList { object: "list", data: standings.iter().map(limit).collect() })
 }
 
-fn limit(standing: &Standing) -> Limit {
+pub(super) fn limit(standing: &Standing) -> Limit {
     let number = |number: i128| i64::try_from(number).unwrap_or(i64::MAX);
     let (owner, owner_id) = match standing.owner {
         Owner::Organisation(id) => ("organisation", id.to_string()),
@@ -76,7 +76,14 @@ pub(crate) async fn usage(
         message: format!("the query cannot be read: {}", error.body_text()),
     })?;
     let tenant = caller.tenant();
-    let whole = caller.may(Action::ReadUsage, Reach::Organisation(tenant.org)).is_ok();
+    let org = match &query.organisation_id {
+        None => tenant.org,
+        Some(id) => OrgId::parse(id).map_err(|_| Forbidden::Elsewhere)?,
+    };
+    let whole = caller.may(Action::ReadUsage, Reach::Organisation(org));
+    if org != tenant.org {
+        whole?;
+    }
     let bucket = query.bucket.unwrap_or(Bucket::Day);
     let seconds = |seconds: i64| Timestamp::from_millis(seconds.saturating_mul(1000));
     let until = query.end_time.map_or_else(now, seconds);
@@ -89,11 +96,11 @@ pub(crate) async fn usage(
         ));
     }
     // Whole periods: the one that holds the first moment up to the one that holds the last.
-    let first = period_start(&service, &caller, bucket, from);
-    let sums = service.tenancy().journal().usage(tenant.org, first, until).await.ok_or(ApiError::NotDurable)?;
+    let first = period_start(&service, org, bucket, from);
+    let sums = service.tenancy().journal().usage(org, first, until).await.ok_or(ApiError::NotDurable)?;
     let mut report: BTreeMap<_, (u64, Counts, i128)> = BTreeMap::new();
-    for sum in sums.into_iter().filter(|sum| whole || sum.project == tenant.project) {
-        let start = period_start(&service, &caller, bucket, sum.quarter);
+    for sum in sums.into_iter().filter(|sum| whole.is_ok() || sum.project == tenant.project) {
+        let start = period_start(&service, org, bucket, sum.quarter);
         let entry = report.entry((start, sum.project, sum.key, sum.model)).or_default();
         entry.0 += sum.rows;
         entry.1 = entry.1.plus(&sum.counts);
@@ -117,8 +124,8 @@ pub(crate) async fn usage(
     Ok(Json(UsageList { object: "list", bucket, data: data.collect() }))
 }
 
-fn period_start(service: &Service, caller: &Caller, bucket: Bucket, moment: Timestamp) -> Timestamp {
-    let periods = || service.tenancy().meter().periods(caller.tenant().org, moment);
+fn period_start(service: &Service, org: OrgId, bucket: Bucket, moment: Timestamp) -> Timestamp {
+    let periods = || service.tenancy().meter().periods(org, moment);
     match bucket {
         Bucket::Hour => Timestamp::from_millis(moment.as_millis() - moment.as_millis().rem_euclid(3_600_000)),
         Bucket::Day => periods().day.start,

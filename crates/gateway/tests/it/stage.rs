@@ -8,7 +8,7 @@ use std::{
 
 use account::{
     ApiKey, Key, KeyId, ModelAccess, Name, OrgId, Pepper, Price, PriceHistory, PriceId, PriceVersion, ProjectId,
-    Scopes, Timestamp,
+    RequestId, Scopes, Timestamp,
 };
 use axum::{
     Router,
@@ -27,7 +27,7 @@ use inference::{
     Backend, Capabilities, Error, Event, EventStream, FinishReason, Load, Prepared, Request, TokenizeOptions, Usage,
 };
 use serde_json::Value;
-use store::{OpenRequest, UsageRow, UsageSum};
+use store::{OpenRequest, RequestRecord, UsageRow, UsageSum};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
@@ -288,6 +288,28 @@ impl Journal for Kept {
         let within = move |sum: &UsageSum| from <= sum.quarter && sum.quarter < until;
         let rows = self.rows().into_iter().filter(move |row| row.tenant.org == org);
         ready(Some(rows.map(sum).filter(within).collect())).boxed()
+    }
+
+    fn request(&self, org: OrgId, request: RequestId) -> BoxFuture<'_, Option<Option<RequestRecord>>> {
+        let row = self.rows().into_iter().find(|row| row.tenant.org == org && row.request == request);
+        let record = row.map(|row| RequestRecord {
+            request,
+            tenant: row.tenant,
+            model: row.model,
+            admitted: row.settlement.admitted,
+            ended: row.ended,
+            route: row.route,
+            queued_ms: row.queued.map(|queued| queued.as_millis() as u64),
+            first_output_ms: row.first_output.map(|after| after.as_millis() as u64),
+            cause: row.settlement.cause,
+            service: row.service,
+            price: row.price.map(|(id, _)| id),
+            counts: row.settlement.counts,
+            charge: row.settlement.charge,
+            line: None,
+            end_user: row.end_user,
+        });
+        ready(Some(record)).boxed()
     }
 }
 

@@ -100,6 +100,25 @@ async fn an_answer_that_reaches_its_budget_ends_there_and_is_charged_exactly_wha
 }
 
 #[tokio::test]
+async fn anthropics_clients_are_told_of_a_budget_beside_the_reason_that_they_know() {
+    for stream in [false, true] {
+        let stage = stage(1000);
+        set_price(&stage.tenancy, price());
+        stage.tenancy.meter().set_limits(project(), Limits::default().with(LimitKind::BudgetDay, 7 + 2 * 300));
+        let mut body = chat();
+        (body["stream"], body["max_tokens"]) = (stream.into(), 1000.into());
+        let answer = check(&stage.app, "POST", "/v1/messages", body, 200).await;
+        if stream {
+            let last = r#"{"stop_reason":"max_tokens","stop_sequence":null,"stopped_by":"budget"}"#;
+            assert!(answer.text().contains(last), "{}", answer.text());
+        } else {
+            let answer = answer.json();
+            assert_eq!((&answer["stop_reason"], &answer["stopped_by"]), (&json!("max_tokens"), &json!("budget")));
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_a_minute_are_a_hundred_of_two_hundred_at_once() {
     let stage = stage(1);
     stage.tenancy.meter().set_limits(project(), Limits::default().with(LimitKind::RequestsPerMinute, 100));
@@ -192,7 +211,7 @@ async fn a_key_without_the_scope_of_a_route_is_forbidden_there() {
         stage.tenancy.set_key(key.clone());
         for endpoint in endpoints().into_iter().filter(|endpoint| !endpoint.public) {
             let allowed = match endpoint.path.as_str() {
-                "/v1/limits" | "/metrics" | "/openapi.json" => true,
+                "/v1/limits" | "/v1/requests/{id}" | "/metrics" | "/openapi.json" => true,
                 "/v1/usage" => scopes.contains(Scope::UsageRead),
                 "/v1/models" | "/v1/models/{id}" => scopes.contains(Scope::ModelsRead),
                 _ => scopes.contains(Scope::Inference),
@@ -271,4 +290,98 @@ async fn the_headers_of_an_answer_fall_by_exactly_its_usage() {
     let seconds = |name: &str| refused.headers[name].to_str().unwrap().trim_end_matches('s').parse::<u64>().unwrap();
     let (all, one) = (seconds("x-ratelimit-reset-requests"), seconds("retry-after"));
     assert!((1..=all).contains(&one) && all <= 61, "one is back after {one} s, all after {all} s");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_ends_what_runs_with_it_and_is_charged_for_what_ran() {
+    let kept = Arc::new(Kept::default());
+    let tenancy = tenancy(kept.clone());
+    set_price(&tenancy, price());
+    let (events, script) = tokio::sync::mpsc::channel(8);
+    let backend = Scripted::once(Script::Channel(script));
+    let app = router(metered(Config::default(), backend.clone(), tenancy.clone()));
+    let mut body = chat();
+    body["stream"] = true.into();
+    let asked = request("POST", "/v1/chat/completions", Body::from(body.to_string()));
+    let revoke = async {
+        events.send(text(0, "a")).await.unwrap();
+        backend.until_live(1).await;
+        // The event is taken by now or lies in the channel; both are fine, for what was not taken did not run.
+        let mut key = key(&pepper());
+        key.revoke(Timestamp::from_millis(1));
+        tenancy.set_key(key);
+        backend.until_live(0).await;
+    };
+    let (answer, ()) = tokio::join!(send(&app, asked), revoke);
+    let row = &kept.rows()[0];
+    assert_eq!(row.settlement.cause, Cause::KeyRevoked);
+    let output = row.settlement.counts.of(Class::Output);
+    assert_eq!(row.settlement.charge, Nano::new(7 + 2 * output as i64));
+    assert!(!answer.text().contains("[DONE]") && answer.text().contains("revoked"), "{}", answer.text());
+    assert_eq!(tenancy.meter().open_requests(), 0);
+}
+
+#[tokio::test]
+async fn a_budget_that_is_set_later_counts_what_was_spent_before() {
+    let stage = stage(50);
+    set_price(&stage.tenancy, price());
+    check(&stage.app, "POST", "/v1/chat/completions", chat(), 200).await;
+    let limits = Limits::default().with(LimitKind::BudgetDay, 107);
+    stage.tenancy.apply(&store::Change::SetLimits { org: ORG, owner: project(), limits });
+    check(&stage.app, "POST", "/v1/chat/completions", chat(), 429).await;
+}
+
+#[tokio::test]
+async fn a_quote_bounds_what_the_request_then_costs() {
+    let stage = stage(3);
+    set_price(&stage.tenancy, price());
+    stage.tenancy.meter().set_limits(project(), Limits::default().with(LimitKind::TokensPerMinute, 1000));
+    let mut body = chat();
+    (body["max_tokens"], body["ignore_eos"]) = (3.into(), true.into());
+    let prompt = json!({"model": "m", "prompt": "x", "max_tokens": 3, "ignore_eos": true});
+    for asked in [body.clone(), prompt] {
+        let quote = check(&stage.app, "POST", "/v1/quote", asked, 200).await.json();
+        assert_eq!((&quote["input_tokens"], &quote["most_output_tokens"]), (&json!(7), &json!(3)));
+        assert_eq!((&quote["least_cost_nano"], &quote["most_cost_nano"]), (&json!(13), &json!(13)));
+        assert_eq!(
+            (&quote["limits"][0]["limit"], &quote["limits"][0]["most"]),
+            (&json!("tokens_per_minute"), &json!(10))
+        );
+    }
+    check(&stage.app, "POST", "/v1/chat/completions", body, 200).await;
+    let charges: Vec<_> = stage.kept.rows().iter().map(|row| row.settlement.charge.get()).collect();
+    assert_eq!(charges, [0, 0, 13], "a quote costs nothing");
+    for wrong in [json!({"model": "m"}), json!({"model": "m", "messages": 7}), json!([])] {
+        check(&stage.app, "POST", "/v1/quote", wrong, 400).await;
+    }
+    assert_eq!(stage.tenancy.meter().open_requests(), 0);
+}
+
+#[tokio::test]
+async fn a_request_is_told_to_its_owner_and_to_nobody_else() {
+    let stage = stage(3);
+    set_price(&stage.tenancy, price());
+    let answer = check(&stage.app, "POST", "/v1/chat/completions", chat(), 200).await;
+    let id = answer.headers["x-request-id"].to_str().unwrap();
+    let path = format!("/v1/requests/{id}");
+    let report = check(&stage.app, "GET", &path, Value::Null, 200).await.json();
+    assert_eq!(
+        (&report["cause"], &report["cost_nano"], &report["output_tokens"]),
+        (&json!("finished"), &json!(13), &json!(3))
+    );
+    assert_eq!((&report["route"], &report["paid"]), (&json!("/v1/chat/completions"), &json!(true)));
+    for nothing in [format!("/v1/requests/req_{}", "0".repeat(32)), "/v1/requests/x".into()] {
+        check(&stage.app, "GET", &nothing, Value::Null, 404).await;
+    }
+    // The same secret, as a key of the same project that has another id.
+    let mut other = key(&pepper());
+    other.id = account::KeyId::from_bytes([8; 16]);
+    for (scopes, expect) in [(Scopes::of(&[Scope::Inference]), 404), (Scopes::of(&[Scope::AdminRequests]), 200)] {
+        other.scopes = scopes;
+        stage.tenancy.set_key(other.clone());
+        check(&stage.app, "GET", &path, Value::Null, expect).await;
+    }
+    other.org = account::OrgId::from_bytes([9; 16]);
+    stage.tenancy.set_key(other);
+    check(&stage.app, "GET", &path, Value::Null, 404).await;
 }

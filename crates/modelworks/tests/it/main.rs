@@ -1,13 +1,16 @@
 //! The real binary, on a port of its own, with the real model and real clients.
 
+mod admin;
 mod answers;
 mod anthropic_sdk;
 mod commands;
 mod folders;
 mod hang_up;
+mod kills;
 mod lifecycle;
 mod openai_sdk;
 mod python;
+mod secrets;
 mod server;
 mod soak;
 mod usage;

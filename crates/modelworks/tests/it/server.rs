@@ -27,7 +27,15 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub fn modelworks() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_modelworks"));
     // Nothing of the developer's own environment may steer a test.
-    for name in ["MODELWORKS_DATA_DIR", "MODELWORKS_LISTEN", "MODELWORKS_MODEL", "MODELWORKS_CONFIG", "HF_TOKEN"] {
+    for name in [
+        "MODELWORKS_DATA_DIR",
+        "MODELWORKS_LISTEN",
+        "MODELWORKS_MODEL",
+        "MODELWORKS_CONFIG",
+        "MODELWORKS_URL",
+        "MODELWORKS_KEY",
+        "HF_TOKEN",
+    ] {
         command.env_remove(name);
     }
     command
@@ -82,6 +90,8 @@ pub struct Server {
     pub base: String,
     /// A client that sends the key.
     pub client: reqwest::Client,
+    /// What it wrote until it said its address.
+    pub said: String,
     _stdout: BufReader<ChildStdout>,
     /// A data folder of its own, where nobody named one.
     _data: Option<TempDir>,
@@ -107,24 +117,27 @@ impl Server {
 
     /// Starts and returns once the address is known.
     pub async fn spawn(data: &Path, flags: &[&str]) -> Self {
+        Self::spawn_with(data, flags, |_| {}).await
+    }
+
+    /// The same, with the command changed by `adjust` before it starts.
+    pub async fn spawn_with(data: &Path, flags: &[&str], adjust: impl FnOnce(&mut Command)) -> Self {
         let room = ROOM.acquire().await.expect("the semaphore is never closed");
         // The client wants one even where it only speaks plain HTTP; the second call of this process changes nothing.
         let _already_there = rustls::crypto::ring::default_provider().install_default();
-        let mut child = modelworks()
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .args(flags)
-            .env("MODELWORKS_BOOTSTRAP_KEY", KEY)
-            .env("RUST_LOG", "warn")
-            .stdout(Stdio::piped())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
+        let mut command = modelworks();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data).args(flags);
+        command.env("MODELWORKS_BOOTSTRAP_KEY", KEY).env("RUST_LOG", "warn");
+        command.stdout(Stdio::piped()).stdin(Stdio::null());
+        adjust(&mut command);
+        let mut child = command.spawn().expect("the binary starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut said = String::new();
         let base = loop {
             let mut line = String::new();
             let read = stdout.read_line(&mut line).expect("stdout is text");
             assert!(read > 0, "the server ended before it said its address");
+            said.push_str(&line);
             if let Some(start) = line.find("http://") {
                 break line[start..].trim().to_owned();
             }
@@ -132,7 +145,7 @@ impl Server {
         let mut headers = reqwest::header::HeaderMap::new();
         headers.insert("authorization", format!("Bearer {KEY}").parse().expect("the key is ASCII"));
         let client = reqwest::Client::builder().default_headers(headers).timeout(PATIENCE).build().expect("a client");
-        Self { child, base, client, _stdout: stdout, _data: None, _room: room }
+        Self { child, base, client, said, _stdout: stdout, _data: None, _room: room }
     }
 
     /// Waits until `/readyz` says so.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use account::OrgId;
+use futures::StreamExt;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use store::Store;
@@ -51,4 +52,52 @@ async fn what_was_answered_is_in_the_usage_and_in_the_ledger_after_a_kill() {
     let lines = ledger(data.path()).await;
     assert_eq!(lines.len(), 1);
     assert!(lines[0].contains("output=5x0") && lines[0].contains("cause=length"), "{}", lines[0]);
+}
+
+/// What `/metrics` says of a class of tokens.
+async fn counter(server: &Server, class: &str) -> u64 {
+    let answer = server.client.get(format!("{}/metrics", server.base)).send().await.expect("the server answers");
+    let text = answer.text().await.expect("a body");
+    let series = format!("modelworks_tokens_total{{class=\"{class}\"}} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(series.as_str()));
+    line.expect("the series is there").parse().expect("a number")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_equal_the_sum_of_usage() {
+    let server = Server::start(&[]).await;
+    let prompt = json!([{"role": "user", "content": "Count from one to ten, and then back again, slowly."}]);
+    let body = |extra: Value| {
+        let mut body = json!({"model": MODEL, "messages": prompt, "max_tokens": 12, "ignore_eos": true});
+        body.as_object_mut().expect("an object").extend(extra.as_object().expect("an object").clone());
+        body
+    };
+    for extra in [json!({}), json!({"n": 3}), json!({"stream": true}), json!({"stop": ["e"], "ignore_eos": false})] {
+        let answer = server.post("/v1/chat/completions", &body(extra)).await;
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.expect("a whole body");
+    }
+    // One that leaves after the first piece, and two that are refused.
+    let long = body(json!({"stream": true, "max_tokens": 4000}));
+    let mut left = server.post("/v1/chat/completions", &long).await.bytes_stream();
+    left.next().await.expect("the stream has begun").expect("bytes");
+    drop(left);
+    for extra in [json!({"model": "nobody"}), json!({"max_tokens": 1_000_000})] {
+        assert!(server.post("/v1/chat/completions", &body(extra)).await.status().is_client_error());
+    }
+    server.wait_until_idle().await;
+    // Seven requests of ours have ended when seven rows are there.
+    let mut sums = Vec::new();
+    server
+        .wait_for("every settlement", async || {
+            sums = get(&server, "/v1/usage").await["data"].as_array().expect("a list").clone();
+            sums.iter().map(|sum| sum["requests"].as_u64().expect("a number")).sum::<u64>() == 7
+        })
+        .await;
+    for (class, field) in
+        [("prompt", "input_tokens"), ("cached", "cached_input_tokens"), ("completion", "output_tokens")]
+    {
+        let sum: u64 = sums.iter().map(|sum| sum[field].as_u64().expect("a number")).sum();
+        assert_eq!(counter(&server, class).await, sum, "{class}");
+    }
 }

@@ -31,6 +31,22 @@ async fn a_backup_is_of_one_moment_while_rows_are_written() {
     assert!(restored.keys().await.unwrap().iter().any(|key| key.secret == hash), "keys work with the restored pepper");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_taken_beside_a_store_that_runs_is_brought_back_once() {
+    let (folder, store) = furnished(Config::default()).await;
+    settle(&store, usage(Cause::Finished, Counts::tokens(1, 0, 1))).await.unwrap();
+    let [copy, data] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    assert!(matches!(store::restore(copy.path(), data.path()), Err(Error::NotFound { .. })));
+    store::backup(folder.path(), copy.path()).await.unwrap();
+    assert!(matches!(store::backup(data.path(), copy.path()).await, Err(Error::NotFound { .. })));
+    assert!(matches!(store::restore(copy.path(), folder.path()), Err(Error::Conflict { .. })), "rows are not replaced");
+    store::restore(copy.path(), data.path()).unwrap();
+    let restored = open(&data).await;
+    assert_eq!(verified(&restored, ORG).await, verified(&store, ORG).await);
+    assert_eq!(restored.pepper().expose(), store.pepper().expose());
+    assert!(matches!(store::restore(copy.path(), data.path()), Err(Error::Conflict { .. })));
+}
+
 #[tokio::test]
 async fn nothing_of_a_secret_is_in_the_data_folder() {
     let (folder, store) = furnished(Config::default()).await;

@@ -2,6 +2,7 @@
 
 mod backups;
 mod failures;
+mod lists;
 mod queries;
 mod rows;
 mod settlements;

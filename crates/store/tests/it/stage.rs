@@ -94,6 +94,8 @@ pub fn usage(cause: Cause, counts: Counts) -> UsageRow {
         price: Some((PRICE, price())),
         settlement: Settlement { cause, admitted: NOW, counts, charge },
         ended: NOW,
+        route: None,
+        queued: None,
         first_output: None,
         end_user: None,
     }

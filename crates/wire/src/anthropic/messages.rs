@@ -180,6 +180,9 @@ pub struct Message {
     pub stop_reason: Option<&'static str>,
     /// The string of `stop_sequences` that came.
     pub stop_sequence: Option<String>,
+    /// `budget` where a limit of the caller ended the answer; for that `stop_reason` has no word that typed clients know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
     /// Token counts.
     pub usage: Usage,
 }

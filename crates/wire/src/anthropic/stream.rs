@@ -98,4 +98,7 @@ pub struct MessageDelta<'a> {
     pub stop_reason: &'static str,
     /// The string of `stop_sequences` that came.
     pub stop_sequence: Option<&'a str>,
+    /// `budget` where a limit of the caller ended the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped_by: Option<&'static str>,
 }

@@ -36,6 +36,7 @@ impl Head {
             content,
             stop_reason: None,
             stop_sequence: None,
+            stopped_by: None,
             usage,
         }
     }
@@ -59,6 +60,7 @@ pub(super) fn message(head: Head, whole: Whole) -> Message {
     Message {
         stop_reason: Some(stop_reason(choice.reason, choice.stop.as_deref())),
         stop_sequence: choice.stop,
+        stopped_by: stopped_by(choice.reason),
         ..head.message(content, usage)
     }
 }
@@ -178,7 +180,8 @@ impl Encode for MessageStream {
             Event::Done(counts) => {
                 if let Some((reason, stop)) = self.ended.take() {
                     let stop_sequence = stop.as_deref();
-                    let delta = MessageDelta { stop_reason: stop_reason(reason, stop_sequence), stop_sequence };
+                    let (stop_reason, stopped_by) = (stop_reason(reason, stop_sequence), stopped_by(reason));
+                    let delta = MessageDelta { stop_reason, stop_sequence, stopped_by };
                     send(&StreamEvent::MessageDelta { delta, usage: usage(counts) }, frames);
                 }
                 send(&StreamEvent::MessageStop {}, frames);
@@ -196,6 +199,10 @@ impl Encode for MessageStream {
 
 fn send(event: &StreamEvent<'_>, frames: &mut Frames) {
     frames.event(event.name(), event);
+}
+
+fn stopped_by(reason: FinishReason) -> Option<&'static str> {
+    (reason == FinishReason::Budget).then_some("budget")
 }
 
 fn stop_reason(reason: FinishReason, stop: Option<&str>) -> &'static str {

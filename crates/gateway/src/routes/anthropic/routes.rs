@@ -18,7 +18,7 @@ use crate::{
     caller::Caller,
     error::ApiError,
     exchange::Exchange,
-    generation::{self, Generation, collect},
+    generation::{self, Ask, Generation, collect},
     notes::merged_system,
     sse,
 };
@@ -67,6 +67,11 @@ pub(crate) async fn count_tokens(
 ) -> Result<JsonAnswer<TokenCount>, ApiError> {
     let ask = convert::count(body, &caller)?;
     let admitted = admit(&service, &caller, exchange, &ask.model)?;
-    let input_tokens = generation::count_tokens(&service, admitted, ask).await?;
+    let input_tokens = generation::measure(&service, admitted, ask).await?.prompt_tokens;
     Ok(JsonAnswer(TokenCount { input_tokens }))
+}
+
+/// What a conversation asks for, for a quote.
+pub(crate) fn message_ask(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError> {
+    convert::messages(body, caller).map(|(ask, _)| ask)
 }

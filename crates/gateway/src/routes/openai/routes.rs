@@ -12,13 +12,13 @@ use super::{
     encode::{ChatStream, CompletionStream, Head, chat_response, completion_response},
 };
 use crate::{
-    Service,
+    Config, Service,
     admission::admit,
     body::Json,
     caller::Caller,
     error::ApiError,
     exchange::Exchange,
-    generation::{Generation, collect},
+    generation::{Ask, Generation, collect},
     notes::merged_system,
     sse,
 };
@@ -78,4 +78,14 @@ pub(crate) async fn completions(
 /// A model, as OpenAI's clients read it.
 pub(crate) fn model(entry: Entry) -> Model {
     Model { id: entry.name, object: "model", created: entry.created, owned_by: "modelworks" }
+}
+
+/// What a conversation asks for, for a quote.
+pub(crate) fn chat_ask(body: ChatRequest, caller: &Caller, config: &Config) -> Result<Ask, ApiError> {
+    convert::chat(body, caller, config).map(|(ask, _)| ask)
+}
+
+/// What a completion asks for, for a quote.
+pub(crate) fn completion_ask(body: CompletionRequest, caller: &Caller, config: &Config) -> Result<Ask, ApiError> {
+    convert::completion(body, caller, config).map(|(ask, _)| ask)
 }

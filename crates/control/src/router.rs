@@ -1,0 +1,115 @@
+//! The route list, and what each route wants of its caller.
+
+use std::sync::Arc;
+
+use account::{Action, Forbidden, Key};
+use axum::{
+    Router,
+    extract::{Request, State},
+    handler::Handler,
+    http::Method,
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, MethodRouter, on},
+};
+
+use crate::{
+    Control,
+    error::ApiError,
+    routes::{audit, credits, keys, ledger, limits, organisations, prices, projects},
+};
+
+/// One administrative route.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `GET`, `POST` or `PATCH`.
+    pub method: Method,
+    /// The path as the OpenAPI document writes it.
+    pub path: &'static str,
+    /// What a caller must be allowed to do somewhere at least; none: any key will do.
+    pub needs: Option<Action>,
+}
+
+struct Route {
+    endpoint: Endpoint,
+    handler: MethodRouter<Control>,
+}
+
+/// The route list. What a caller may do *where* is its handler's affair.
+fn list() -> Vec<Route> {
+    use Action as A;
+    const ORG: &str = "/admin/v1/organisations/{org}";
+    vec![
+        get("/admin/v1/me", None, keys::me),
+        get("/admin/v1/organisations", Some(A::ReadOrganisation), organisations::list),
+        post("/admin/v1/organisations", A::ManageOrganisations, organisations::create),
+        get(ORG, Some(A::ReadOrganisation), organisations::show),
+        patch(ORG, A::ChangeOrganisation, organisations::change),
+        get("/admin/v1/organisations/{org}/projects", Some(A::ReadProjects), projects::list),
+        post("/admin/v1/organisations/{org}/projects", A::ManageProjects, projects::create),
+        get("/admin/v1/organisations/{org}/projects/{project}", Some(A::ReadProjects), projects::show),
+        patch("/admin/v1/organisations/{org}/projects/{project}", A::ManageProjects, projects::change),
+        get("/admin/v1/organisations/{org}/keys", Some(A::ReadKeys), keys::list),
+        post("/admin/v1/organisations/{org}/keys", A::ManageKeys, keys::create),
+        get("/admin/v1/organisations/{org}/keys/{key}", Some(A::ReadKeys), keys::show),
+        patch("/admin/v1/organisations/{org}/keys/{key}", A::ManageKeys, keys::change),
+        post("/admin/v1/organisations/{org}/keys/{key}/rotate", A::ManageKeys, keys::rotate),
+        post("/admin/v1/organisations/{org}/keys/{key}/revoke", A::ManageKeys, keys::revoke),
+        get("/admin/v1/organisations/{org}/limits", Some(A::ReadLimits), limits::of_organisation),
+        patch("/admin/v1/organisations/{org}/limits", A::ManageLimits, limits::change_organisation),
+        get("/admin/v1/organisations/{org}/projects/{project}/limits", Some(A::ReadLimits), limits::of_project),
+        patch("/admin/v1/organisations/{org}/projects/{project}/limits", A::ManageLimits, limits::change_project),
+        get("/admin/v1/organisations/{org}/keys/{key}/limits", Some(A::ReadLimits), limits::of_key),
+        patch("/admin/v1/organisations/{org}/keys/{key}/limits", A::ManageLimits, limits::change_key),
+        get("/admin/v1/prices", Some(A::ReadModels), prices::list),
+        post("/admin/v1/prices", A::ManagePrices, prices::create),
+        post("/admin/v1/organisations/{org}/credits", A::ManageCredits, credits::grant),
+        post("/admin/v1/organisations/{org}/redeem", A::RedeemCredits, credits::redeem),
+        get("/admin/v1/codes", Some(A::ManageCredits), credits::codes),
+        post("/admin/v1/codes", A::ManageCredits, credits::create_code),
+        get("/admin/v1/organisations/{org}/balance", Some(A::ReadBills), ledger::balance),
+        get("/admin/v1/organisations/{org}/ledger", Some(A::ReadBills), ledger::lines),
+        get("/admin/v1/organisations/{org}/audit", Some(A::ReadAudit), audit::of_organisation),
+        get("/admin/v1/audit", Some(A::ReadAudit), audit::of_installation),
+    ]
+}
+
+fn get<T: 'static>(path: &'static str, needs: Option<Action>, handler: impl Handler<T, Control>) -> Route {
+    route(Method::GET, path, needs, on(MethodFilter::GET, handler))
+}
+
+fn post<T: 'static>(path: &'static str, needs: Action, handler: impl Handler<T, Control>) -> Route {
+    route(Method::POST, path, Some(needs), on(MethodFilter::POST, handler))
+}
+
+fn patch<T: 'static>(path: &'static str, needs: Action, handler: impl Handler<T, Control>) -> Route {
+    route(Method::PATCH, path, Some(needs), on(MethodFilter::PATCH, handler))
+}
+
+fn route(method: Method, path: &'static str, needs: Option<Action>, handler: MethodRouter<Control>) -> Route {
+    Route { endpoint: Endpoint { method, path, needs }, handler }
+}
+
+/// Every route that there is.
+pub fn endpoints() -> Vec<Endpoint> {
+    list().into_iter().map(|route| route.endpoint).collect()
+}
+
+/// The routes, to be served behind the check of the caller's key. They have no fallback of their own.
+pub fn routes(control: Control) -> Router {
+    let add = |router: Router<Control>, Route { endpoint, handler }: Route| {
+        router.route(endpoint.path, handler.layer(from_fn_with_state(endpoint.needs, authorize)))
+    };
+    list().into_iter().fold(Router::new(), add).with_state(control)
+}
+
+/// Refuses, before anything is read, whoever may not do this anywhere.
+async fn authorize(State(needs): State<Option<Action>>, request: Request, next: Next) -> Response {
+    let Some(key) = request.extensions().get::<Arc<Key>>() else { return ApiError::NoKey.into_response() };
+    match needs {
+        Some(action) if !key.authority().actions().contains(action) => {
+            ApiError::from(Forbidden::Lacks { action }).into_response()
+        }
+        _ => next.run(request).await,
+    }
+}

@@ -1,0 +1,10 @@
+//! Handlers: check the caller, convert, read or change, convert back.
+
+pub(crate) mod audit;
+pub(crate) mod credits;
+pub(crate) mod keys;
+pub(crate) mod ledger;
+pub(crate) mod limits;
+pub(crate) mod organisations;
+pub(crate) mod prices;
+pub(crate) mod projects;

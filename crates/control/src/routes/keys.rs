@@ -1,0 +1,265 @@
+//! API keys. A secret is in the answer that makes it and nowhere else.
+
+use std::time::Duration;
+
+use account::{Action, ApiKey, KeyId, KeyedHash, OrgId, Owner, ProjectId, Reach, Scope, Scopes};
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::Response,
+};
+use store::{Change, KeyRecord};
+use wire::{
+    admin::{IssuedKey, Key, KeyChange, KeyQuery, List, Me, NewKey, Rotation, Secret},
+    openai::ErrorResponse,
+};
+
+use crate::{
+    Caller, Control,
+    body::{Body, Posted},
+    control::text,
+    convert,
+    error::ApiError,
+    page::{self, Asked},
+    precondition::{IfMatch, tagged},
+    routes::projects,
+};
+
+/// What a key is for, unless its maker says otherwise.
+const USUAL_SCOPES: [Scope; 3] = [Scope::Inference, Scope::ModelsRead, Scope::UsageRead];
+
+/// Longest time for which two secrets work.
+const MOST_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Who asks.
+#[utoipa::path(
+    get, path = "/admin/v1/me", tag = "admin",
+    responses((status = 200, description = "The answer", body = Me))
+)]
+pub(crate) async fn me(caller: Caller) -> Json<Me> {
+    let key = caller.key();
+    Json(Me {
+        key_id: key.id.to_string(),
+        project_id: key.project.to_string(),
+        organisation_id: key.org.to_string(),
+        scopes: convert::scope_names(key),
+    })
+}
+
+/// The keys of an organisation, ended ones included.
+#[utoipa::path(
+    get, path = "/admin/v1/organisations/{org}/keys", tag = "admin",
+    params(("org" = String, Path, description = "Whose"), KeyQuery),
+    responses(
+        (status = 200, description = "The answer", body = List<Key>),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
+)]
+pub(crate) async fn list(
+    State(control): State<Control>,
+    caller: Caller,
+    Path(org): Path<String>,
+    Asked(query): Asked<KeyQuery>,
+) -> Result<Json<List<Key>>, ApiError> {
+    let org = convert::id(OrgId::parse(&org))?;
+    caller.may(Action::ReadKeys, Reach::Organisation(org))?;
+    let project = query.project_id.as_deref().map(ProjectId::parse).transpose();
+    let project = convert::named("project_id", project)?;
+    let (size, after) = (page::size(query.limit)?, convert::after(&query.after)?);
+    let read = control.store().key_page(org, project, query.name.as_deref(), after, size + 1).await?;
+    Ok(Json(page::part(read, size, |record| record.key.id.to_string(), convert::key)))
+}
+
+/// Makes a key and shows its secret, this once.
+#[utoipa::path(
+    post, path = "/admin/v1/organisations/{org}/keys", tag = "admin", request_body = NewKey,
+    params(("org" = String, Path, description = "Whose")),
+    responses(
+        (status = 201, description = "Made", body = IssuedKey),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
+)]
+pub(crate) async fn create(
+    State(control): State<Control>,
+    caller: Caller,
+    Path(org): Path<String>,
+    posted: Posted<NewKey>,
+) -> Result<Response, ApiError> {
+    let org = convert::id(OrgId::parse(&org))?;
+    let new = posted.body;
+    let project = convert::named("project_id", ProjectId::parse(&new.project_id))?;
+    caller.may(Action::ManageKeys, Reach::Project(org, project))?;
+    let scopes = new.scopes.as_deref().map_or(Ok(Scopes::of(&USUAL_SCOPES)), convert::scopes)?;
+    caller.may_grant(scopes, org, project)?;
+    projects::find(&control, org, project).await?;
+    let (secret, hash) = secret(&control)?;
+    let key = account::Key {
+        id: KeyId::generate()?,
+        org,
+        project,
+        name: convert::name(&new.name)?,
+        scopes,
+        models: convert::models(new.models.as_deref())?,
+        expires: new.expires_at.as_deref().map(|text| convert::moment("expires_at", text)).transpose()?,
+        revoked: None,
+        secret: hash,
+        previous: None,
+    };
+    let answer = convert::key(&KeyRecord { key: key.clone(), created: store::now(), last_used: None });
+    let owner = Owner::Key(key.id);
+    let mut changes = vec![(Change::AddKey(key), caller.act(None, Some(text(&answer))))];
+    if let Some(limits) = &new.limits {
+        let act = caller.act(None, Some(text(limits)));
+        changes.push((Change::SetLimits { org, owner, limits: convert::new_limits(limits)? }, act));
+    }
+    let turn = control.turn().await;
+    let done = control.make_all(turn, changes, posted.wish, &answer).await?;
+    Ok(done.answer(IssuedKey { key: answer, secret: Some(Secret::new(secret.expose())) }))
+}
+
+/// One key.
+#[utoipa::path(
+    get, path = "/admin/v1/organisations/{org}/keys/{key}", tag = "admin",
+    params(("org" = String, Path, description = "Whose"), ("key" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, description = "The answer", body = Key),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
+)]
+pub(crate) async fn show(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((org, key)): Path<(String, String)>,
+) -> Result<Response, ApiError> {
+    let record = find(&control, &caller, Action::ReadKeys, &org, &key).await?;
+    Ok(tagged(convert::key(&record), &state(&record)))
+}
+
+/// Changes a key's name, scopes, models or expiry. Whoever may not do what the key may do cannot change it.
+#[utoipa::path(
+    patch, path = "/admin/v1/organisations/{org}/keys/{key}", tag = "admin", request_body = KeyChange,
+    params(
+        ("org" = String, Path, description = "Whose"), ("key" = String, Path, description = "Its id"),
+        ("If-Match" = String, Header, description = "Its `ETag`"),
+    ),
+    responses(
+        (status = 200, description = "Changed", body = Key),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
+)]
+pub(crate) async fn change(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((org, key)): Path<(String, String)>,
+    precondition: IfMatch,
+    Body(change): Body<KeyChange>,
+) -> Result<Response, ApiError> {
+    let turn = control.turn().await;
+    let mut record = find(&control, &caller, Action::ManageKeys, &org, &key).await?;
+    let before = state(&record);
+    precondition.check(&before)?;
+    let key = &mut record.key;
+    caller.may_grant(key.scopes, key.org, key.project)?;
+    if let Some(name) = &change.name {
+        key.name = convert::name(name)?;
+    }
+    if let Some(scopes) = &change.scopes {
+        key.scopes = convert::scopes(scopes)?;
+        caller.may_grant(key.scopes, key.org, key.project)?;
+    }
+    if let Some(models) = &change.models {
+        key.models = convert::models(models.as_deref())?;
+    }
+    if let Some(expires) = &change.expires_at {
+        key.expires = expires.as_deref().map(|text| convert::moment("expires_at", text)).transpose()?;
+    }
+    let after = state(&record);
+    control.change(turn, &caller, Change::ChangeKey(record.key.clone()), &before, &after).await?;
+    Ok(tagged(convert::key(&record), &after))
+}
+
+/// Replaces a key's secret and shows the new one, this once. The one before works for the time of grace; limits and
+/// counters are one.
+#[utoipa::path(
+    post, path = "/admin/v1/organisations/{org}/keys/{key}/rotate", tag = "admin", request_body = Rotation,
+    params(("org" = String, Path, description = "Whose"), ("key" = String, Path, description = "Its id")),
+    responses(
+        (status = 201, description = "Rotated", body = IssuedKey),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
+)]
+pub(crate) async fn rotate(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((org, key)): Path<(String, String)>,
+    posted: Posted<Rotation>,
+) -> Result<Response, ApiError> {
+    let grace = Duration::from_secs(posted.body.grace_seconds.unwrap_or(0));
+    if grace > MOST_GRACE {
+        let message = format!("both secrets work for at most {} seconds", MOST_GRACE.as_secs());
+        return Err(ApiError::invalid("grace_seconds", message));
+    }
+    let turn = control.turn().await;
+    let mut record = find(&control, &caller, Action::ManageKeys, &org, &key).await?;
+    // Who learns the secret may do all that the key may do.
+    caller.may_grant(record.key.scopes, record.key.org, record.key.project)?;
+    let before = state(&record);
+    let (secret, hash) = secret(&control)?;
+    record.key.rotate(hash, store::now(), grace);
+    let answer = convert::key(&record);
+    let act = caller.act(Some(text(&before)), Some(text(&answer)));
+    let changes = vec![(Change::ChangeKey(record.key), act)];
+    let done = control.make_all(turn, changes, posted.wish, &answer).await?;
+    Ok(done.answer(IssuedKey { key: answer, secret: Some(Secret::new(secret.expose())) }))
+}
+
+/// Ends a key: its secrets stop to work at once, and what runs with it is cancelled. A second time changes nothing.
+#[utoipa::path(
+    post, path = "/admin/v1/organisations/{org}/keys/{key}/revoke", tag = "admin",
+    params(("org" = String, Path, description = "Whose"), ("key" = String, Path, description = "Its id")),
+    responses(
+        (status = 200, description = "Ended", body = Key),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
+)]
+pub(crate) async fn revoke(
+    State(control): State<Control>,
+    caller: Caller,
+    Path((org, key)): Path<(String, String)>,
+) -> Result<Json<Key>, ApiError> {
+    let turn = control.turn().await;
+    let mut record = find(&control, &caller, Action::ManageKeys, &org, &key).await?;
+    caller.may_end(&record.key)?;
+    if record.key.revoked.is_none() {
+        let before = convert::key(&record);
+        record.key.revoke(store::now());
+        let change = Change::ChangeKey(record.key.clone());
+        control.change(turn, &caller, change, &before, &convert::key(&record)).await?;
+    }
+    Ok(Json(convert::key(&record)))
+}
+
+/// A key that the caller may do `action` to, or that there is none.
+pub(crate) async fn find(
+    control: &Control,
+    caller: &Caller,
+    action: Action,
+    org: &str,
+    key: &str,
+) -> Result<KeyRecord, ApiError> {
+    let (org, key) = (convert::id(OrgId::parse(org))?, convert::id(KeyId::parse(key))?);
+    let found = control.store().key(org, key).await?.ok_or(ApiError::NOT_FOUND)?;
+    caller.may(action, Reach::Project(org, found.key.project))?;
+    Ok(found)
+}
+
+/// What changes of a key count for: its use is none.
+fn state(record: &KeyRecord) -> Key {
+    Key { last_used_at: None, ..convert::key(record) }
+}
+
+fn secret(control: &Control) -> Result<(ApiKey, KeyedHash), ApiError> {
+    let secret = ApiKey::generate()?;
+    let hash = control.pepper().hash(&secret.hash());
+    Ok((secret, hash))
+}

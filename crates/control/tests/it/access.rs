@@ -1,0 +1,173 @@
+//! Who may do what, walked over the route list.
+
+use account::{Action, Scope};
+use axum::{body::Body, http::Request};
+use control::{endpoints, openapi_document};
+use serde_json::{Value, json};
+
+use crate::stage::*;
+
+/// A request that a route would take if it were allowed.
+fn request(method: &str, path: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path).header("if-match", "*");
+    let body = match (method, path.rsplit('/').next()) {
+        ("GET", _) => String::new(),
+        ("POST", Some("projects")) => json!({"name": "x"}).to_string(),
+        ("POST", Some("keys")) => json!({"name": "x", "project_id": OTHER_PROJECT.to_string()}).to_string(),
+        ("POST", Some("redeem")) => json!({"code": "mw-".repeat(20)}).to_string(),
+        _ => json!({}).to_string(),
+    };
+    request.body(Body::from(body)).unwrap()
+}
+
+fn address(path: &str, org: &str, project: &str, key: &str) -> String {
+    path.replace("{org}", org).replace("{project}", project).replace("{key}", key)
+}
+
+#[tokio::test]
+async fn nobody_without_a_key_is_answered() {
+    let stage = stage().await;
+    let app = stage.app(None);
+    for endpoint in endpoints() {
+        let path = address(endpoint.path, &ORG.to_string(), &PROJECT.to_string(), "key_0");
+        let answer = send(&app, request(endpoint.method.as_str(), &path)).await;
+        assert_eq!((answer.status.as_u16(), answer.code().as_str()), (401, "invalid_api_key"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_let_to_the_routes_that_its_scopes_are_for_and_to_no_other() {
+    let stage = stage().await;
+    for scope in Scope::ALL {
+        let key = stage.key(&[scope]).await;
+        let app = stage.app(Some(&key));
+        for endpoint in endpoints() {
+            let path = address(endpoint.path, &ORG.to_string(), &PROJECT.to_string(), &key.id.to_string());
+            let answer = send(&app, request(endpoint.method.as_str(), &path)).await;
+            let allowed = endpoint.needs.is_none_or(|action| scope.actions().contains(action));
+            let refused = answer.status == 403 && answer.code() == "missing_scope";
+            assert_eq!(refused, !allowed, "{} {path} with {scope:?}: {}", endpoint.method, answer.status);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_belongs_to_others_is_told_like_what_does_not_exist() {
+    let stage = stage().await;
+    let mut theirs = stage.key(&[]).await;
+    (theirs.id, theirs.org, theirs.project) = (account::KeyId::generate().unwrap(), OTHER, OTHER_PROJECT);
+    theirs.secret = stage.store.pepper().hash(&account::ApiKey::generate().unwrap().hash());
+    apply(&stage.store, store::Change::AddKey(theirs.clone())).await;
+    // Everything that an organisation can give, so that nothing is missing but the place.
+    let app = stage.owner().await;
+    let (own, other) = (ORG.to_string(), OTHER.to_string());
+    let nobody = format!("org_{}", "9".repeat(32));
+    let (project, key) = (OTHER_PROJECT.to_string(), theirs.id.to_string());
+    let mut walked = 0;
+    for endpoint in endpoints().into_iter().filter(|endpoint| endpoint.path.contains("{org}")) {
+        let owned = endpoint.needs.is_none_or(|action| account::Role::Owner.may(action));
+        if !owned {
+            continue;
+        }
+        walked += 1;
+        let mut answers = Vec::new();
+        for org in [&other, &nobody] {
+            answers.push(
+                send(&app, request(endpoint.method.as_str(), &address(endpoint.path, org, &project, &key))).await,
+            );
+        }
+        if endpoint.path.contains("{project}") || endpoint.path.contains("{key}") {
+            // Under the own organisation what is of another is not found either.
+            answers.push(
+                send(&app, request(endpoint.method.as_str(), &address(endpoint.path, &own, &project, &key))).await,
+            );
+            answers.push(
+                send(&app, request(endpoint.method.as_str(), &address(endpoint.path, &own, "x'%20OR%201=1", "x")))
+                    .await,
+            );
+        }
+        for answer in answers {
+            let expect = json!({"error": {"message": "there is no such object", "type": "invalid_request_error",
+                "param": null, "code": "not_found"}});
+            assert_eq!((answer.status.as_u16(), answer.json()), (404, expect), "{} {}", endpoint.method, endpoint.path);
+        }
+    }
+    assert!(walked > 15);
+    let listed = check(&app, "GET", "/admin/v1/organisations", Value::Null, 200).await.json();
+    assert_eq!(listed["data"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["data"][0]["id"], own);
+    check(&app, "GET", "/admin/v1/audit", Value::Null, 404).await;
+}
+
+#[tokio::test]
+async fn nobody_grants_changes_or_learns_a_key_that_may_do_more() {
+    let stage = stage().await;
+    let strong = stage.key(&Scope::ALL).await;
+    let equal = stage.key(&[Scope::AdminKeys]).await;
+    let app = stage.app(Some(&stage.key(&[Scope::AdminKeys, Scope::Inference]).await));
+    let keys = format!("/admin/v1/organisations/{ORG}/keys");
+    let new = |scopes: Value| json!({"project_id": PROJECT.to_string(), "name": "k", "scopes": scopes});
+    check(&app, "POST", &keys, new(json!(["inference", "admin:keys"])), 201).await;
+    for scopes in [json!(["usage:read"]), json!(["inference", "admin:prices"]), json!(["admin:installation"])] {
+        assert_eq!(check(&app, "POST", &keys, new(scopes), 403).await.code(), "cannot_grant");
+    }
+    // What a key is for unless one says otherwise is more than this caller has.
+    assert_eq!(
+        check(&app, "POST", &keys, json!({"project_id": PROJECT.to_string(), "name": "k"}), 403).await.code(),
+        "cannot_grant"
+    );
+    let one = format!("{keys}/{}", strong.id);
+    for (path, body) in [(format!("{one}/rotate"), json!({})), (format!("{one}/revoke"), json!({}))] {
+        assert_eq!(check(&app, "POST", &path, body, 403).await.code(), "cannot_grant");
+    }
+    let refused = check_with(&app, "PATCH", &one, json!({"name": "mine"}), &[("if-match", "*")], 403).await;
+    assert_eq!(refused.code(), "cannot_grant");
+    let one = format!("{keys}/{}", equal.id);
+    let raise = json!({"scopes": ["admin:keys", "admin:billing"]});
+    assert_eq!(check_with(&app, "PATCH", &one, raise, &[("if-match", "*")], 403).await.code(), "cannot_grant");
+    check(&app, "POST", &format!("{one}/rotate"), json!({}), 201).await;
+    check(&app, "POST", &format!("{one}/revoke"), json!({}), 200).await;
+    // How somebody pays is not their own affair.
+    let app = stage.owner().await;
+    let org = format!("/admin/v1/organisations/{ORG}");
+    check_with(&app, "PATCH", &org, json!({"billing": "prepaid"}), &[("if-match", "*")], 403).await;
+    check_with(&app, "PATCH", &org, json!({"name": "renamed"}), &[("if-match", "*")], 200).await;
+    check(&app, "POST", &format!("{org}/credits"), json!({"amount": "5", "external_id": "x"}), 403).await;
+}
+
+#[tokio::test]
+async fn the_document_has_every_route_and_no_other() {
+    let document = serde_json::to_value(openapi_document()).unwrap();
+    let mut documented = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            documented.push((path.clone(), method.to_uppercase()));
+            assert!(operation["summary"].is_string(), "{method} {path}");
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            for name in path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
+                assert!(parameters.iter().any(|parameter| parameter["name"] == name), "{method} {path}: {name}");
+            }
+        }
+    }
+    let mut there: Vec<_> =
+        endpoints().into_iter().map(|endpoint| (endpoint.path.to_owned(), endpoint.method.to_string())).collect();
+    documented.sort();
+    there.sort();
+    assert_eq!(documented, there);
+}
+
+#[tokio::test]
+async fn every_change_needs_more_than_a_look() {
+    let looks = [
+        Action::ReadOrganisation,
+        Action::ReadProjects,
+        Action::ReadKeys,
+        Action::ReadLimits,
+        Action::ReadModels,
+        Action::ReadBills,
+        Action::ReadAudit,
+    ];
+    for endpoint in endpoints().into_iter().filter(|endpoint| endpoint.method != "GET") {
+        assert!(endpoint.needs.is_some_and(|action| !looks.contains(&action)), "{endpoint:?}");
+    }
+}

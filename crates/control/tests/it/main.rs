@@ -1,0 +1,6 @@
+//! The administrative routes over a real store.
+
+mod access;
+mod changes;
+mod money;
+mod stage;

@@ -1,0 +1,18 @@
+//! Administration from the command line: `org`, `project`, `key`, `limit`, `price`, `credit`, `usage`, `ledger`, `audit`,
+//! `backup`, `restore`.
+//!
+//! All but the last two speak HTTP to a server that runs, as any other client does.
+
+mod client;
+mod command;
+mod copies;
+mod expiry;
+mod ledger;
+mod local_access;
+mod names;
+mod perform;
+mod table;
+
+pub use command::AdminCommand;
+pub use local_access::{LocalAccess, open_local_access};
+pub use perform::perform;

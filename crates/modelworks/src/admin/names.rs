@@ -1,0 +1,56 @@
+//! From what people call things to their ids.
+
+use account::{KeyId, OrgId, ProjectId};
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::client::Client;
+
+/// The id of an organisation; by default that of the key that asks.
+pub async fn org(client: &Client, named: Option<&str>) -> Result<String> {
+    let Some(named) = named else { return own(client, "organisation_id").await };
+    if OrgId::parse(named).is_ok() {
+        return Ok(named.to_owned());
+    }
+    one(client.all("/admin/v1/organisations", &[("name", named)]).await?, "organisation", named)
+}
+
+/// The id of a project of an organisation; by default that of the key that asks.
+pub async fn project(client: &Client, org: &str, named: Option<&str>) -> Result<String> {
+    let Some(named) = named else {
+        if own(client, "organisation_id").await? != org {
+            bail!("say which project of the organisation with --project");
+        }
+        return own(client, "project_id").await;
+    };
+    if ProjectId::parse(named).is_ok() {
+        return Ok(named.to_owned());
+    }
+    let path = format!("/admin/v1/organisations/{org}/projects");
+    one(client.all(&path, &[("name", named)]).await?, "project", named)
+}
+
+/// The id of a key of an organisation. Of several with one name the one that was not revoked is meant.
+pub async fn key(client: &Client, org: &str, named: &str) -> Result<String> {
+    if KeyId::parse(named).is_ok() {
+        return Ok(named.to_owned());
+    }
+    let mut found = client.all(&format!("/admin/v1/organisations/{org}/keys"), &[("name", named)]).await?;
+    if found.len() > 1 {
+        found.retain(|key| key["revoked_at"].is_null());
+    }
+    one(found, "key", named)
+}
+
+async fn own(client: &Client, field: &str) -> Result<String> {
+    let me = client.get("/admin/v1/me", &[]).await?;
+    Ok(me[field].as_str().with_context(|| format!("the server did not say its {field}"))?.to_owned())
+}
+
+fn one(found: Vec<Value>, what: &str, named: &str) -> Result<String> {
+    match found.as_slice() {
+        [] => bail!("there is no {what} `{named}`"),
+        [one] => Ok(one["id"].as_str().context("the server answered without an id")?.to_owned()),
+        _ => bail!("there are {} {what}s with the name `{named}`; say which by its id", found.len()),
+    }
+}

@@ -1,0 +1,89 @@
+//! A secret stays with those to whom it was shown.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::server::{KEY, MODEL, Server, data_with_model, link, modelworks};
+
+/// Stands in every secret that the test makes up itself.
+const WRONG: &str = "mw-wrong-and-marked-0123456789abcdef0123456789abcdef";
+
+/// Every file below `folder` that is no model and not the file by which this machine's owner is let in.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("the folder can be read") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.metadata().expect("a file").len() < 64 << 20 && !path.ends_with("local-access.json") {
+            found.push(path);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_is_in_a_log_a_row_or_a_backup() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    std::fs::create_dir(&data).expect("a folder");
+    link(data_with_model(), &data);
+    let file = File::create(&log).expect("a file");
+    let mut server = Server::spawn_with(&data, &[], |command| {
+        command.env("RUST_LOG", "trace").stderr(Stdio::from(file));
+    })
+    .await;
+    server.wait_until_ready().await;
+
+    let me: Value = ask(&server, "GET", "/admin/v1/me", KEY, json!({})).await;
+    let org = format!("/admin/v1/organisations/{}", me["organisation_id"].as_str().expect("an id"));
+    let new = json!({"project_id": me["project_id"], "name": "k"});
+    let key = ask(&server, "POST", &format!("{org}/keys"), KEY, new).await;
+    let path = format!("{org}/keys/{}", key["id"].as_str().expect("an id"));
+    let rotated = ask(&server, "POST", &format!("{path}/rotate"), KEY, json!({"grace_seconds": 600})).await;
+    let code = ask(&server, "POST", "/admin/v1/codes", KEY, json!({"amount": "1"})).await;
+    ask(&server, "POST", &format!("{org}/redeem"), KEY, json!({"code": code["secret"]})).await;
+    let mut secrets = vec![KEY.to_owned(), WRONG.to_owned()];
+    secrets.extend([&key, &rotated, &code].map(|issued| issued["secret"].as_str().expect("a secret").to_owned()));
+    let chat = json!({"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1});
+    for secret in &secrets {
+        // As a key, as another scheme, in a wrong place of the address and of the body.
+        ask(&server, "POST", "/v1/chat/completions", secret, chat.clone()).await;
+        ask(&server, "GET", &format!("/v1/{secret}?key={secret}"), secret, json!({})).await;
+        ask(&server, "POST", &format!("{org}/redeem"), KEY, json!({"code": secret, "more": secret})).await;
+        ask(&server, "PATCH", &format!("{org}/keys/{secret}"), KEY, json!({"name": 7})).await;
+        let other = server.client.get(format!("{}/v1/models", server.base)).header("x-api-key", secret);
+        other.send().await.expect("the server answers");
+    }
+    let copy = folder.path().join("copy");
+    let backup = modelworks().arg("backup").arg(&copy).arg("--data-dir").arg(&data).output();
+    assert!(backup.expect("the binary starts").status.success());
+    server.signal(Signal::TERM);
+    assert!(server.wait_until_gone().await.success());
+
+    let mut searched = Vec::new();
+    files(folder.path(), &mut searched);
+    let named = |name: &str| searched.iter().any(|path| path.ends_with(name));
+    assert!(named("data/modelworks.db") && named("copy/modelworks.db") && named("log"), "{searched:?}");
+    for path in searched {
+        let bytes = std::fs::read(&path).expect("a file");
+        for secret in &secrets {
+            // A part of it is too much, too.
+            let part = &secret.as_bytes()[3..35];
+            let found = bytes.windows(part.len()).any(|window| window == part);
+            assert!(!found, "{} holds {secret}", path.display());
+        }
+    }
+}
+
+async fn ask(server: &Server, method: &str, path: &str, key: &str, body: Value) -> Value {
+    let method = method.parse().expect("a method");
+    let request = reqwest::Client::new().request(method, format!("{}{path}", server.base));
+    let request = request.header("authorization", format!("Bearer {key}")).header("if-match", "*");
+    let answer = request.body(body.to_string()).send().await.expect("the server answers");
+    serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default()
+}

@@ -1,0 +1,129 @@
+//! What an administrator can change.
+
+use account::{CodeId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PriceVersion, Role, Timestamp, UserId};
+
+use crate::{Correction, Credit, Organisation, Project, User};
+
+/// Something that an administrator does.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new organisation.
+    AddOrganisation(Organisation),
+    /// Another name of an organisation, or another way to pay. Its time zone stays, or its budgets would lose their days.
+    ChangeOrganisation(Organisation),
+    /// A new project.
+    AddProject(Project),
+    /// Another name of a project.
+    ChangeProject(Project),
+    /// A new person.
+    AddUser(User),
+    /// A person's role in an organisation; none takes them out of it.
+    SetMember {
+        /// Where.
+        org: OrgId,
+        /// Who.
+        user: UserId,
+        /// What they are from now on.
+        role: Option<Role>,
+    },
+    /// A new key.
+    AddKey(Key),
+    /// Anything of a key but its project.
+    ChangeKey(Key),
+    /// All limits of an owner.
+    SetLimits {
+        /// To whom the owner belongs.
+        org: OrgId,
+        /// Whose limits.
+        owner: Owner,
+        /// What they are from now on.
+        limits: Limits,
+    },
+    /// A new version of a model's price.
+    AddPrice {
+        /// The model's name.
+        model: Box<str>,
+        /// The version.
+        version: PriceVersion,
+    },
+    /// Credit.
+    AddCredit(Credit),
+    /// A new code that is worth credit.
+    AddCode(Code),
+    /// A code's credit goes to whoever redeems it first.
+    RedeemCode {
+        /// To whom.
+        org: OrgId,
+        /// Which.
+        code: CodeId,
+        /// What it is worth.
+        amount: Nano,
+    },
+    /// A correction in the ledger.
+    Correct(Correction),
+}
+
+/// A code that is worth credit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    /// Its name.
+    pub id: CodeId,
+    /// What is kept of its secret.
+    pub hash: KeyedHash,
+    /// What it is worth.
+    pub amount: Nano,
+    /// From then on it is worth nothing.
+    pub expires: Option<Timestamp>,
+}
+
+impl Change {
+    /// Whose audit log it belongs to; none is the installation's.
+    pub(crate) fn org(&self) -> Option<OrgId> {
+        match self {
+            Self::AddOrganisation(organisation) | Self::ChangeOrganisation(organisation) => Some(organisation.id),
+            Self::AddProject(project) | Self::ChangeProject(project) => Some(project.org),
+            Self::AddKey(key) | Self::ChangeKey(key) => Some(key.org),
+            Self::SetMember { org, .. } | Self::SetLimits { org, .. } | Self::RedeemCode { org, .. } => Some(*org),
+            Self::AddCredit(credit) => Some(credit.org),
+            Self::Correct(correction) => Some(correction.org),
+            Self::AddUser(_) | Self::AddPrice { .. } | Self::AddCode(_) => None,
+        }
+    }
+
+    /// What the audit log calls it.
+    pub(crate) fn action(&self) -> &'static str {
+        match self {
+            Self::AddOrganisation(_) => "organisation.add",
+            Self::ChangeOrganisation(_) => "organisation.change",
+            Self::AddProject(_) => "project.add",
+            Self::ChangeProject(_) => "project.change",
+            Self::AddUser(_) => "user.add",
+            Self::SetMember { .. } => "member.set",
+            Self::AddKey(_) => "key.add",
+            Self::ChangeKey(_) => "key.change",
+            Self::SetLimits { .. } => "limits.set",
+            Self::AddPrice { .. } => "price.add",
+            Self::AddCredit(_) => "credit.add",
+            Self::AddCode(_) => "code.add",
+            Self::RedeemCode { .. } => "code.redeem",
+            Self::Correct(_) => "ledger.correct",
+        }
+    }
+
+    /// What it is done to.
+    pub(crate) fn object(&self) -> String {
+        match self {
+            Self::AddOrganisation(organisation) | Self::ChangeOrganisation(organisation) => organisation.id.to_string(),
+            Self::AddProject(project) | Self::ChangeProject(project) => project.id.to_string(),
+            Self::AddUser(user) => user.id.to_string(),
+            Self::SetMember { user, .. } => user.to_string(),
+            Self::AddKey(key) | Self::ChangeKey(key) => key.id.to_string(),
+            Self::SetLimits { owner, .. } => owner.to_string(),
+            Self::AddPrice { model, version } => format!("{} of {model}", version.id),
+            Self::AddCredit(credit) => credit.org.to_string(),
+            Self::AddCode(code) => code.id.to_string(),
+            Self::RedeemCode { code, .. } => code.to_string(),
+            Self::Correct(correction) => format!("line {} of {}", correction.corrects, correction.org),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Administration under `/admin/v1`: organisations, projects, keys, limits, prices, credit, the ledger and the audit log.
+//!
+//! Amounts are decimal text in units of the installation's currency (`"12.50"`), with at most nine digits behind the point;
+//! moments are text as in RFC 3339. In a `PATCH`, what is absent stays and what is `null` is taken away. Unlike the model
+//! APIs, unknown fields are refused: a limit with a typing error would be no limit.
+
+mod audit;
+mod credits;
+mod keys;
+mod limits;
+mod prices;
+mod secret;
+mod tenants;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+pub use audit::{AuditEntry, AuditQuery};
+pub use credits::{Balance, Code, Credit, IssuedCode, LedgerQuery, NewCode, NewCredit, Redemption};
+pub use keys::{IssuedKey, Key, KeyChange, KeyQuery, Me, NewKey, Rotation};
+pub use limits::{Limits, LimitsChange};
+pub use prices::{NewPrice, Price, PriceQuery};
+pub use secret::Secret;
+pub use tenants::{Billing, NewOrganisation, NewProject, Organisation, OrganisationChange, Project, ProjectChange};
+
+/// A part of a list.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct List<T> {
+    /// What is in this part.
+    pub data: Vec<T>,
+    /// Ask with `after` set to this for the next part; absent in the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// What `next` of the part before says; default: from the beginning.
+    pub after: Option<String>,
+    /// Most things in the part, 1 to 1000; default: 100.
+    pub limit: Option<u32>,
+    /// Only what has this name.
+    pub name: Option<String>,
+}
+
+/// A field of a `PATCH`: absent is `None`, `null` is `Some(None)`.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,36 @@
+//! The audit log.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// One administrative act.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AuditEntry {
+    /// Its number; later ones are larger.
+    pub sequence: u64,
+    /// When.
+    pub at: String,
+    /// Who: the id of a key, or `installation` for what the server did by itself.
+    pub actor: String,
+    /// What, such as `key.add`.
+    pub action: String,
+    /// To what.
+    pub object: String,
+    /// What was before, without secrets.
+    pub before: Option<serde_json::Value>,
+    /// What is after, without secrets.
+    pub after: Option<serde_json::Value>,
+    /// The address that it came from.
+    pub address: Option<String>,
+}
+
+/// Which part of the log, newest first.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// What `next` of the part before says; default: from the newest.
+    pub after: Option<u64>,
+    /// Most entries in the part, 1 to 1000; default: 100.
+    pub limit: Option<u32>,
+}
