@@ -38,7 +38,7 @@ pub use digest::{Digest, InvalidDigest};
 pub use entry::Entry;
 pub use error::Error;
 pub use file_name::{FileName, InvalidFileName};
-pub use known::{KNOWN, Known, known};
+pub use known::{KNOWN, Known, KnownFile, known};
 pub use loading::{LoadError, Loader};
 pub use name::{InvalidName, Name};
 pub use progress::{Attempt, Progress, Stage};

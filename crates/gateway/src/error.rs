@@ -80,6 +80,7 @@ impl ApiError {
             Self::Inference(error) => match error {
                 E::Invalid { parameter, .. } => (StatusCode::BAD_REQUEST, "invalid_value", parameter.as_deref()),
                 E::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
+                E::InputTooLong { input, .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", Some(input)),
                 E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found", Some("model")),
                 E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "overloaded", None),
                 E::LimitReached { spent: true, .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", None),
@@ -188,6 +189,7 @@ mod tests {
         let inference = [
             E::invalid("temperature", "m"),
             E::ContextLengthExceeded { limit: 1, requested: 2, prompt: 1, output: 1 },
+            E::InputTooLong { input: "input[1]".into(), tokens: 2, limit: 1 },
             E::ModelNotFound { model: "m".into() },
             E::Overloaded { what: "the queue", retry_after: Duration::from_millis(1500) },
             E::LimitReached { message: "l".into(), spent: false, retry_after: Some(Duration::from_millis(2100)) },

@@ -9,6 +9,7 @@ mod admission;
 mod body;
 mod caller;
 mod config;
+mod embedding;
 mod error;
 mod exchange;
 mod family;

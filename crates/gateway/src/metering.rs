@@ -154,7 +154,7 @@ fn limit_reached(refusal: &Refusal) -> Error {
 pub(crate) fn cause_of(error: &Error) -> Cause {
     match error {
         Error::Invalid { .. } | Error::ContextLengthExceeded { .. } | Error::ModelNotFound { .. } => Cause::Refused,
-        Error::Overloaded { .. } | Error::LimitReached { .. } => Cause::Refused,
+        Error::InputTooLong { .. } | Error::Overloaded { .. } | Error::LimitReached { .. } => Cause::Refused,
         Error::SlowReader => Cause::SlowReader,
         Error::ShuttingDown => Cause::ShutDown,
         Error::Unavailable { .. } | Error::Internal => Cause::FailedHere,

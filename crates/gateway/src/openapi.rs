@@ -10,7 +10,12 @@ use utoipa::{
     },
 };
 
-use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai::routes as openai, tenant};
+use crate::routes::{
+    anthropic::routes as anthropic,
+    meta, models, native,
+    openai::{embeddings, routes as openai},
+    rerank, tenant,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,6 +23,8 @@ use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai
     paths(
         openai::chat_completions,
         openai::completions,
+        embeddings::embeddings,
+        rerank::rerank,
         anthropic::messages,
         anthropic::count_tokens,
         models::list,
@@ -40,6 +47,7 @@ use crate::routes::{anthropic::routes as anthropic, meta, models, native, openai
     tags(
         (name = "openai", description = "OpenAI's API"),
         (name = "anthropic", description = "Anthropic's API"),
+        (name = "rerank", description = "Ranking of documents, as Jina and Cohere have it"),
         (name = "models", description = "The models, in the shape of either"),
         (name = "tenant", description = "Limits and usage of a key"),
         (name = "tokens", description = "Tokens of a text, and back"),

@@ -14,7 +14,7 @@ use crate::{
     caller::{self, Caller},
     error::ApiError,
     exchange,
-    routes::{anthropic, meta, models, native, openai, tenant},
+    routes::{anthropic, meta, models, native, openai, rerank, tenant},
 };
 
 /// One route of the public API.
@@ -47,6 +47,7 @@ pub(crate) fn access(pattern: &str) -> Access {
         "/v1/chat/completions" | "/v1/completions" | "/v1/messages" | "/v1/messages/count_tokens" => {
             Access::Needs(Action::Infer)
         }
+        "/v1/embeddings" | "/v1/rerank" => Access::Needs(Action::Infer),
         "/tokenize" | "/detokenize" => Access::Needs(Action::Infer),
         "/v1/models" | "/v1/models/{*id}" => Access::Needs(Action::ReadModels),
         "/v1/usage" => Access::Needs(Action::ReadUsage),
@@ -66,6 +67,8 @@ fn routes() -> Vec<Route> {
     vec![
         post("/v1/chat/completions", openai::routes::chat_completions),
         post("/v1/completions", openai::routes::completions),
+        post("/v1/embeddings", openai::embeddings::embeddings),
+        post("/v1/rerank", rerank::rerank),
         post("/v1/messages", anthropic::routes::messages),
         post("/v1/messages/count_tokens", anthropic::routes::count_tokens),
         get("/v1/models", models::list),

@@ -5,4 +5,5 @@ pub(crate) mod meta;
 pub(crate) mod models;
 pub(crate) mod native;
 pub(crate) mod openai;
+pub(crate) mod rerank;
 pub(crate) mod tenant;

@@ -8,5 +8,6 @@ pub mod anthropic;
 pub mod models;
 pub mod native;
 pub mod openai;
+pub mod rerank;
 pub mod tenant;
 mod text_or_list;
