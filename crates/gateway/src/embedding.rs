@@ -53,18 +53,14 @@ async fn conclude<T>(mut admitted: Admitted, answered: Result<T, Error>) -> Resu
         Ok(_) => Event::Done(usage),
         Err(error) => Event::Failed { error: error.clone(), usage },
     });
-    match admitted.settle() {
-        Some(durable) if !durable.await => Err(Error::Internal),
-        _ => answered,
-    }
+    let durable = match admitted.settle() {
+        Some(durable) => durable.await,
+        None => true,
+    };
+    if durable { answered } else { Err(Error::Internal) }
 }
 
-async fn run(
-    service: &Service,
-    admitted: &mut Admitted,
-    model: &str,
-    request: EmbedRequest,
-) -> Result<Vectors, Error> {
+async fn run(service: &Service, admitted: &mut Admitted, model: &str, request: EmbedRequest) -> Result<Vectors, Error> {
     let backend = service.catalog().backend(model).await?;
     let mut vectors = vec![Vec::new(); request.inputs.len()];
     let prepared = backend.embed(request).await?;
@@ -135,7 +131,8 @@ mod tests {
 
     #[test]
     fn a_cosine_is_that_of_the_angle() {
-        for (a, b, expect) in [([1.0, 0.0], [0.0, 2.0], 0.0), ([1.0, 1.0], [3.0, 3.0], 1.0), ([1.0, 2.0], [-1.0, -2.0], -1.0)]
+        for (a, b, expect) in
+            [([1.0, 0.0], [0.0, 2.0], 0.0), ([1.0, 1.0], [3.0, 3.0], 1.0), ([1.0, 2.0], [-1.0, -2.0], -1.0)]
         {
             assert!((cosine(&a, &b) - expect).abs() < 1e-6);
         }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use thiserror::Error;
-use wire::{anthropic, openai};
+use wire::{anthropic, ollama::OllamaError, openai};
 
 /// Tells clients of OpenAI's kind whether to try again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -116,6 +116,12 @@ impl ApiError {
         };
         let error = anthropic::ErrorBody { r#type: anthropic_type(status), message };
         anthropic::ErrorResponse { r#type: "error", error, request_id: request_id.to_owned() }
+    }
+
+    /// As Ollama's clients read it. Code and parameter are extensions.
+    pub(crate) fn ollama(&self) -> OllamaError {
+        let (_, code, parameter) = self.parts();
+        OllamaError { error: self.to_string(), code, param: parameter.map(str::to_owned) }
     }
 
     /// When trying again may help.

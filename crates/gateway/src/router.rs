@@ -14,7 +14,7 @@ use crate::{
     caller::{self, Caller},
     error::ApiError,
     exchange,
-    routes::{anthropic, meta, models, native, openai, rerank, tenant},
+    routes::{anthropic, meta, models, native, ollama, openai, rerank, tenant},
 };
 
 /// One route of the public API.
@@ -42,12 +42,18 @@ pub(crate) enum Access {
 /// What the route of this pattern wants. One that is not listed wants what no key has by chance.
 pub(crate) fn access(pattern: &str) -> Access {
     match pattern {
+        // Says one fixed sentence.
+        "/" => Access::Public,
         "/healthz" | "/readyz" => Access::Public,
+        "/api/version" => Access::AnyKey,
         "/v1/limits" | "/metrics" | "/openapi.json" => Access::AnyKey,
         "/v1/chat/completions" | "/v1/completions" | "/v1/messages" | "/v1/messages/count_tokens" => {
             Access::Needs(Action::Infer)
         }
         "/v1/embeddings" | "/v1/rerank" => Access::Needs(Action::Infer),
+        "/api/chat" | "/api/generate" | "/api/embed" | "/api/embeddings" => Access::Needs(Action::Infer),
+        "/api/tags" | "/api/ps" | "/api/show" => Access::Needs(Action::ReadModels),
+        "/api/pull" => Access::Needs(Action::ManageModels),
         "/tokenize" | "/detokenize" => Access::Needs(Action::Infer),
         "/v1/models" | "/v1/models/{*id}" => Access::Needs(Action::ReadModels),
         "/v1/usage" => Access::Needs(Action::ReadUsage),
@@ -71,6 +77,16 @@ fn routes() -> Vec<Route> {
         post("/v1/rerank", rerank::rerank),
         post("/v1/messages", anthropic::routes::messages),
         post("/v1/messages/count_tokens", anthropic::routes::count_tokens),
+        post("/api/chat", ollama::routes::chat),
+        post("/api/generate", ollama::routes::generate),
+        post("/api/embed", ollama::routes::embed),
+        post("/api/embeddings", ollama::routes::embeddings),
+        get("/api/tags", ollama::models::tags),
+        get("/api/ps", ollama::models::ps),
+        post("/api/show", ollama::models::show),
+        get("/api/version", ollama::models::version),
+        post("/api/pull", ollama::pull::pull),
+        get("/", ollama::models::root),
         get("/v1/models", models::list),
         // A model's name may hold slashes.
         get("/v1/models/{*id}", models::retrieve),

@@ -154,7 +154,8 @@ mod tests {
             let (mut alone, mut of_sum) = (x.clone(), x.clone());
             layer_norm(&pool, norm, &mut alone);
             add_layer_norm(&pool, norm, &y, &sum_bias, &mut of_sum);
-            let sums: Vec<f32> = x.iter().zip(&y).enumerate().map(|(i, (x, y))| x + (y + sum_bias[i % width])).collect();
+            let sums: Vec<f32> =
+                x.iter().zip(&y).enumerate().map(|(i, (x, y))| x + (y + sum_bias[i % width])).collect();
             for (values, found) in [(&x, &alone), (&sums, &of_sum)] {
                 for (values, found) in values.chunks(width).zip(found.chunks(width)) {
                     let mean = values.iter().map(|x| f64::from(*x)).sum::<f64>() / width as f64;

@@ -150,7 +150,8 @@ impl Shared {
             return Err(Error::invalid(name(), format!("{} holds no token", name())));
         }
         if let Some(outside) = tokens.iter().find(|token| **token as usize >= self.vocabulary) {
-            let message = format!("{} holds the token {outside}, but the model's ids are below {}", name(), self.vocabulary);
+            let message =
+                format!("{} holds the token {outside}, but the model's ids are below {}", name(), self.vocabulary);
             return Err(Error::invalid(name(), message));
         }
         if tokens.len() > self.longest {

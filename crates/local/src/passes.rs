@@ -256,8 +256,10 @@ mod tests {
         let first = running.next_pass(10);
         assert_eq!(first, [Taken { job: 1, sequence: 0 }]);
         assert_eq!(running.sequence(&first[0]).tokens.len(), 1);
-        assert_eq!(taken(&mut running, 10), [(0, 0)]);
-        assert_eq!(running.jobs[0].sequences[0].tokens.len(), 160);
+        let second = running.next_pass(10);
+        assert_eq!((second.len(), running.sequence(&second[0]).tokens.len()), (1, 160));
+        // Now it is the other's turn again.
+        assert_eq!((running.jobs[0].sequences.len(), running.jobs[0].next), (4, 1));
     }
 
     #[test]

@@ -334,7 +334,11 @@ impl Tables {
         let hidden = config.hidden;
         let tokens = inputs.iter().flat_map(|input| {
             let kind = |at| usize::from(at >= input.second);
-            input.tokens.iter().enumerate().map(move |(at, token)| (*token as usize, config.first_position + at, kind(at)))
+            input
+                .tokens
+                .iter()
+                .enumerate()
+                .map(move |(at, token)| (*token as usize, config.first_position + at, kind(at)))
         });
         for (row, (token, position, kind)) in out.chunks_exact_mut(hidden).zip(tokens) {
             self.words.row(token, row);

@@ -34,9 +34,9 @@ mod settings;
 pub use defaults::GenerationDefaults;
 pub use encoder::{Encoder, EncoderDescription, EncoderOptions, Input, Output, normalise};
 pub use error::Error;
-pub use pooling::{Pooling, Rows};
 pub use kernels::{
     Level, LevelError, Selection,
     kv::{BLOCK_LEN, KvType},
 };
+pub use pooling::{Pooling, Rows};
 pub use runner::{Batch, Description, Logits, Options, Runner, Segment, describe, load};

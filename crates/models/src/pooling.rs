@@ -35,7 +35,8 @@ pub enum Rows {
 
 /// Reads how a model's rows, `hidden` wide, are pooled.
 pub(crate) fn read(folder: &Folder, hidden: usize) -> Result<Pooling, Error> {
-    let mut pooling = Pooling { rows: Rows::Mean, normalised: false, dimensions: hidden, shorter: shorter(folder, hidden) };
+    let mut pooling =
+        Pooling { rows: Rows::Mean, normalised: false, dimensions: hidden, shorter: shorter(folder, hidden) };
     let Some(modules) = folder.companion(MODULES)? else { return Ok(pooling) };
     let bad = |found: String| Error::BadSetting { key: MODULES.into(), found, wanted: "a list of modules".into() };
     for module in modules.as_array().ok_or_else(|| bad(shown(&modules)))? {
@@ -47,7 +48,9 @@ pub(crate) fn read(folder: &Folder, hidden: usize) -> Result<Pooling, Error> {
                 let path = module.get("path").and_then(Json::as_str).unwrap_or_default();
                 pooling.rows = rows(folder, path)?;
             }
-            other => return Err(Error::Unsupported { feature: format!("the module {:?} of {MODULES}", shortened(other)) }),
+            other => {
+                return Err(Error::Unsupported { feature: format!("the module {:?} of {MODULES}", shortened(other)) });
+            }
         }
     }
     Ok(pooling)

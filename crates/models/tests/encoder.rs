@@ -64,7 +64,8 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn the_default_embedding_model_makes_the_vectors_of_the_reference() {
     let expected = floats("minilm/vectors.f32");
-    let texts: Vec<Vec<u32>> = json("minilm/texts.json").as_array().unwrap().iter().map(|text| tokens(&text["tokens"])).collect();
+    let texts: Vec<Vec<u32>> =
+        json("minilm/texts.json").as_array().unwrap().iter().map(|text| tokens(&text["tokens"])).collect();
     let inputs: Vec<Input<'_>> = texts.iter().map(|tokens| Input::text(tokens)).collect();
     let mut encoder = load(&testkit::minilm(), Level::detect(), 2);
     let found = run(&mut encoder, &inputs);
@@ -109,16 +110,18 @@ fn check_tiny(name: &str, output: impl Fn(&Output) -> bool) {
 
 #[test]
 fn bert_may_take_the_first_row() {
-    check_tiny("bert-cls", |output| {
-        matches!(output, Output::Embedding(pooling) if pooling.rows == Rows::First && pooling.normalised && pooling.shorter == [8, 16])
-    });
+    check_tiny(
+        "bert-cls",
+        |output| matches!(output, Output::Embedding(pooling) if pooling.rows == Rows::First && pooling.normalised && pooling.shorter == [8, 16]),
+    );
 }
 
 #[test]
 fn xlm_roberta_has_positions_behind_the_padding_and_need_not_normalise() {
-    check_tiny("xlm-roberta", |output| {
-        matches!(output, Output::Embedding(pooling) if pooling.rows == Rows::Mean && !pooling.normalised)
-    });
+    check_tiny(
+        "xlm-roberta",
+        |output| matches!(output, Output::Embedding(pooling) if pooling.rows == Rows::Mean && !pooling.normalised),
+    );
 }
 
 #[test]

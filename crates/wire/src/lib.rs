@@ -7,6 +7,7 @@
 pub mod anthropic;
 pub mod models;
 pub mod native;
+pub mod ollama;
 pub mod openai;
 pub mod rerank;
 pub mod tenant;

@@ -94,7 +94,9 @@ fn originals(path: &Path) -> Result<Vec<Original>, String> {
         if !metadata.is_file() {
             return Err(format!("{} is not a file", path.display()));
         }
-        let name = choice::flat_name(name).or_else(|| FileName::sanitised(name)).ok_or_else(|| format!("{} has no usable name", path.display()))?;
+        let name = choice::flat_name(name)
+            .or_else(|| FileName::sanitised(name))
+            .ok_or_else(|| format!("{} has no usable name", path.display()))?;
         let gguf = named || name.as_str().ends_with(".gguf");
         Ok(Original { path, name, bytes: metadata.len(), gguf })
     };

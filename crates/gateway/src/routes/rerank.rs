@@ -3,9 +3,7 @@
 use axum::extract::State;
 use wire::{
     openai::ErrorResponse,
-    rerank::{
-        RerankDocument, RerankRequest, RerankResponse, RerankResult, RerankUsage, RerankedText, ScoredBy,
-    },
+    rerank::{RerankDocument, RerankRequest, RerankResponse, RerankResult, RerankUsage, RerankedText, ScoredBy},
 };
 
 use crate::{

@@ -41,7 +41,10 @@ pub(super) struct Unit {
 impl Unit {
     /// The first and last part of the positions that its queries see.
     pub(super) fn parts(&self, shape: &Shape<'_>) -> (usize, usize) {
-        (shape.first_visible(self.position) / PART, (shape.visible_end(self.position + self.rows - 1, self.end) - 1) / PART)
+        (
+            shape.first_visible(self.position) / PART,
+            (shape.visible_end(self.position + self.rows - 1, self.end) - 1) / PART,
+        )
     }
 }
 

@@ -144,7 +144,9 @@ fn levels_agree_bit_for_bit() {
     let mut arguments: Vec<f32> = (0..20_003).map(|_| f32::from_bits(random.bits() as u32)).collect();
     arguments.extend(random.numbers(20_000, 100.0));
     arguments.extend([0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MIN_POSITIVE, 0.625, -0.625]);
-    for function in [Function::Exp, Function::Tanh, Function::Silu, Function::GeluErf, Function::GeluTanh, Function::Softcap] {
+    for function in
+        [Function::Exp, Function::Tanh, Function::Silu, Function::GeluErf, Function::GeluTanh, Function::Softcap]
+    {
         let expected = apply(Level::Scalar, function, &arguments);
         for level in Level::available() {
             for ((ours, theirs), x) in apply(level, function, &arguments).iter().zip(&expected).zip(&arguments) {

@@ -3,9 +3,11 @@
 mod answers;
 mod anthropic_sdk;
 mod commands;
+mod embeddings;
 mod folders;
 mod hang_up;
 mod lifecycle;
+mod ollama_sdk;
 mod openai_sdk;
 mod python;
 mod server;

@@ -2,7 +2,7 @@
 
 mod messages;
 pub(super) mod prompt;
-mod tools;
+pub(crate) mod tools;
 
 use std::collections::BTreeMap;
 

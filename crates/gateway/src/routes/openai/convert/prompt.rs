@@ -12,7 +12,10 @@ pub(in crate::routes::openai) fn convert(parameter: &str, prompt: Prompt) -> Res
         Prompt::List(items) => items,
     };
     match items.first() {
-        None => Err(ApiError::invalid(parameter, format!("{parameter} is an empty list; it needs at least one text or token id"))),
+        None => Err(ApiError::invalid(
+            parameter,
+            format!("{parameter} is an empty list; it needs at least one text or token id"),
+        )),
         Some(PromptItem::Id(_)) => {
             let id = |(position, item)| match item {
                 PromptItem::Id(id) => Ok(id),
@@ -45,6 +48,8 @@ pub(in crate::routes::openai) fn convert(parameter: &str, prompt: Prompt) -> Res
 fn mixed(parameter: &str, position: usize) -> ApiError {
     ApiError::invalid(
         format!("{parameter}[{position}]"),
-        format!("the elements of {parameter} must be of one kind: all strings, all token ids, or all lists of token ids"),
+        format!(
+            "the elements of {parameter} must be of one kind: all strings, all token ids, or all lists of token ids"
+        ),
     )
 }
