@@ -17,6 +17,8 @@ const COMPANIONS: &[&str] = &[
     "config.json",
     "generation_config.json",
     "merges.txt",
+    "modules.json",
+    "sentence_bert_config.json",
     "special_tokens_map.json",
     "tokenizer.json",
     "tokenizer.model",
@@ -33,7 +35,7 @@ const NOT_A_MODEL: &[&str] = &["mmproj", "imatrix", "vocab-only"];
 /// 1. when there are GGUF files, the one (or the split one) whose quantisation comes first in the table of preferences, of
 ///    several the one with the shorter name; a single one whatever its name;
 /// 2. otherwise, at the top, `config.json`, the safetensors that `model.safetensors.index.json` speaks of or the only
-///    one, and the files of the tokenizer.
+///    one, the files of the tokenizer, and those that say how an embedding model pools.
 ///
 /// The error is public text, and lists what there is.
 pub(crate) fn choose(paths: &[String]) -> Result<Vec<String>, String> {
@@ -126,7 +128,24 @@ fn safetensors(paths: &[String]) -> Result<Vec<String>, String> {
         return Err(format!("it has a config.json but no weights in safetensors; its files: {}", list(paths)));
     }
     chosen.extend(COMPANIONS.iter().filter(|name| has(name)).map(|name| (*name).to_owned()));
+    chosen.extend(paths.iter().filter(|path| of_module(path).is_some()).cloned());
     Ok(chosen)
+}
+
+/// The name of the folder, such as `1_Pooling`, when `path` is the settings of a pooling step of `sentence-transformers`.
+fn of_module(path: &str) -> Option<&str> {
+    let folder = path.strip_suffix("/config.json")?;
+    let number = folder.strip_suffix("_Pooling")?;
+    (matches!(number.len(), 1..=2) && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(folder)
+}
+
+/// The name under which a file at `path` is kept. Models have one flat folder here, so the settings of a step take the name of
+/// theirs along: `1_Pooling/config.json` becomes `1_Pooling.config.json`.
+pub(crate) fn flat_name(path: &str) -> Option<FileName> {
+    match of_module(path) {
+        Some(folder) => format!("{folder}.config.json").parse().ok(),
+        None => path.rsplit('/').next().unwrap_or_default().parse().ok(),
+    }
 }
 
 /// Whether `word` stands in `text` with nothing alphanumeric or `_` beside it.
@@ -195,6 +214,14 @@ mod tests {
                 "model-00001-of-00002.safetensors model-00002-of-00002.safetensors model.safetensors.index.json config.json",
             ),
         );
+        check(
+            "1_Pooling/config.json config.json model.safetensors modules.json onnx/config.json x_Pooling/config.json",
+            Ok("model.safetensors config.json modules.json 1_Pooling/config.json"),
+        );
+        let name = |path: &str| flat_name(path).map(|name| name.to_string());
+        assert_eq!(name("1_Pooling/config.json").as_deref(), Some("1_Pooling.config.json"));
+        assert_eq!(name("a/config.json").as_deref(), Some("config.json"));
+        assert_eq!(name("../1_Pooling/config.json").as_deref(), Some("config.json"));
         check("config.json pytorch_model.bin", Err("no weights in safetensors"));
         check("config.json a.safetensors b.safetensors", Err("no weights in safetensors"));
         check("weights.bin", Err("weights.bin"));

@@ -39,7 +39,7 @@ pub use entry::Entry;
 pub use error::Error;
 pub use file_name::{FileName, InvalidFileName};
 pub use http::tls;
-pub use known::{KNOWN, Known, known};
+pub use known::{KNOWN, Known, KnownFile, known};
 pub use loading::{LoadError, Loader};
 pub use name::{InvalidName, Name};
 pub use progress::{Attempt, Progress, Stage};

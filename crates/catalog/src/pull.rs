@@ -159,7 +159,7 @@ fn sources(reference: &Reference) -> Result<Vec<Source>, Error> {
             None => return Err(Error::Unknown { name: known_name.clone() }),
         },
         Reference::Hub { repository, path: Some(path) } => {
-            vec![Source::Hub(HubFiles::new(repository.clone(), path, None).map_err(invalid)?)]
+            vec![Source::Hub(HubFiles::new(repository.clone(), path).map_err(invalid)?)]
         }
         Reference::Hub { repository, path: None } => vec![Source::HubRepository(repository.clone())],
         Reference::Https { url, digest } => vec![Source::Https(HttpsFiles::new(url, *digest).map_err(invalid)?)],

@@ -100,7 +100,7 @@ impl Reference {
             let repository: Repository = repository.parse()?;
             let path = path.map(str::parse::<HubPath>).transpose()?;
             if let Some(path) = &path {
-                HubFiles::new(repository.clone(), path, None)?;
+                HubFiles::new(repository.clone(), path)?;
             }
             return Ok(Self::Hub { repository, path });
         }

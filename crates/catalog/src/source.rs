@@ -3,6 +3,7 @@
 mod https;
 mod huggingface;
 mod local_path;
+mod python_folder;
 mod python_package;
 
 use std::sync::Arc;
@@ -11,6 +12,7 @@ pub(crate) use https::HttpsFiles;
 pub(crate) use huggingface::HubFiles;
 pub use huggingface::{HubPath, Repository};
 pub(crate) use local_path::LocalPath;
+pub(crate) use python_folder::PythonFolder;
 pub(crate) use python_package::{Packaged, PythonPackages};
 
 use crate::{Digest, Error, FileName, Limits, folder::Folder, http::Http, manifest, progress::Reporter};
@@ -65,6 +67,7 @@ pub(crate) enum Source {
     HubRepository(Repository),
     Hub(HubFiles),
     PythonPackages(PythonPackages),
+    PythonFolder(PythonFolder),
     Https(HttpsFiles),
     LocalPath(LocalPath),
 }
@@ -77,6 +80,7 @@ impl Source {
             Self::HubRepository(repository) => hub(repository),
             Self::Hub(files) => hub(&files.repository),
             Self::PythonPackages(packages) => packages.describe(),
+            Self::PythonFolder(folder) => folder.describe(),
             Self::Https(files) => files.describe(),
             Self::LocalPath(path) => path.describe(),
         }
@@ -90,6 +94,7 @@ impl Source {
             }
             Self::Hub(files) => files.fetch(context).await,
             Self::PythonPackages(packages) => packages.fetch(context).await,
+            Self::PythonFolder(folder) => folder.fetch(context).await,
             Self::Https(files) => files.fetch(context).await,
             Self::LocalPath(path) => path.fetch(context).await,
         }

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use thiserror::Error;
-use wire::{anthropic, openai};
+use wire::{anthropic, ollama::OllamaError, openai};
 
 /// Tells clients of OpenAI's kind whether to try again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -80,6 +80,7 @@ impl ApiError {
             Self::Inference(error) => match error {
                 E::Invalid { parameter, .. } => (StatusCode::BAD_REQUEST, "invalid_value", parameter.as_deref()),
                 E::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
+                E::InputTooLong { input, .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", Some(input)),
                 E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found", Some("model")),
                 E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "overloaded", None),
                 E::LimitReached { spent: true, .. } => (StatusCode::TOO_MANY_REQUESTS, "insufficient_quota", None),
@@ -116,6 +117,12 @@ impl ApiError {
         };
         let error = anthropic::ErrorBody { r#type: anthropic_type(status), message };
         anthropic::ErrorResponse { r#type: "error", error, request_id: request_id.to_owned() }
+    }
+
+    /// As Ollama's clients read it. Code and parameter are extensions.
+    pub(crate) fn ollama(&self) -> OllamaError {
+        let (_, code, parameter) = self.parts();
+        OllamaError { error: self.to_string(), code, param: parameter.map(str::to_owned) }
     }
 
     /// When trying again may help.
@@ -189,6 +196,7 @@ mod tests {
         let inference = [
             E::invalid("temperature", "m"),
             E::ContextLengthExceeded { limit: 1, requested: 2, prompt: 1, output: 1 },
+            E::InputTooLong { input: "input[1]".into(), tokens: 2, limit: 1 },
             E::ModelNotFound { model: "m".into() },
             E::Overloaded { what: "the queue", retry_after: Duration::from_millis(1500) },
             E::LimitReached { message: "l".into(), spent: false, retry_after: Some(Duration::from_millis(2100)) },

@@ -23,13 +23,20 @@ const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 pub(crate) enum Family {
     OpenAi,
     Anthropic,
+    Ollama,
 }
 
 impl Family {
     /// The family of a request.
     pub(crate) fn of(path: &str, headers: &HeaderMap) -> Self {
         let messages = path.strip_prefix("/v1/messages").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if messages || headers.contains_key(ANTHROPIC_VERSION) { Self::Anthropic } else { Self::OpenAi }
+        if path.starts_with("/api/") {
+            Self::Ollama
+        } else if messages || headers.contains_key(ANTHROPIC_VERSION) {
+            Self::Anthropic
+        } else {
+            Self::OpenAi
+        }
     }
 
     /// Writes what an answer needs beside what its handler made of it: the body of a failure, and the request's id.
@@ -38,6 +45,7 @@ impl Family {
             let body = match self {
                 Self::OpenAi => serde_json::to_vec(&error.openai()),
                 Self::Anthropic => serde_json::to_vec(&error.anthropic(request_id)),
+                Self::Ollama => serde_json::to_vec(&error.ollama()),
             };
             // Our own types serialise.
             *response.body_mut() = Body::from(body.unwrap_or_default());
@@ -73,6 +81,8 @@ mod tests {
         for path in ["/v1/messagesx", "/v1/models", "/", "/v1/chat/completions"] {
             assert_eq!(Family::of(path, &none), Family::OpenAi, "{path}");
         }
+        assert_eq!(Family::of("/api/chat", &none), Family::Ollama);
+        assert_eq!(Family::of("/apix", &none), Family::OpenAi);
         let headers = HeaderMap::from_iter([(ANTHROPIC_VERSION, HeaderValue::from_static("any"))]);
         assert_eq!(Family::of("/v1/models", &headers), Family::Anthropic);
     }

@@ -232,6 +232,7 @@ async fn prepare(service: &Service, ask: Ask) -> Result<Vec<Box<dyn Prepared>>, 
 
 /// Refuses what the model cannot do at all.
 fn check(model: &Capabilities, request: &Request) -> Result<(), Error> {
+    model.task.check_generates()?;
     let known = |id: &u32| *id < model.vocabulary;
     if let Some((id, _)) = request.sampling.logit_bias.iter().find(|(id, _)| !known(id)) {
         let message = format!("logit_bias names the token {id}, but the model's ids are below {}", model.vocabulary);

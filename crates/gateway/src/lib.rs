@@ -10,6 +10,7 @@ mod annex;
 mod body;
 mod caller;
 mod config;
+mod embedding;
 mod error;
 mod exchange;
 mod family;

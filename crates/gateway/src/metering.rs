@@ -171,7 +171,7 @@ fn limit_reached(refusal: &Refusal) -> Error {
 pub(crate) fn cause_of(error: &Error) -> Cause {
     match error {
         Error::Invalid { .. } | Error::ContextLengthExceeded { .. } | Error::ModelNotFound { .. } => Cause::Refused,
-        Error::Overloaded { .. } | Error::LimitReached { .. } => Cause::Refused,
+        Error::InputTooLong { .. } | Error::Overloaded { .. } | Error::LimitReached { .. } => Cause::Refused,
         Error::SlowReader => Cause::SlowReader,
         Error::Revoked => Cause::KeyRevoked,
         Error::ShuttingDown => Cause::ShutDown,

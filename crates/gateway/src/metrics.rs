@@ -40,7 +40,9 @@ impl Outcome {
     pub(crate) fn of(error: &inference::Error) -> Self {
         use inference::Error as E;
         match error {
-            E::Invalid { .. } | E::ContextLengthExceeded { .. } | E::ModelNotFound { .. } => Self::Refused,
+            E::Invalid { .. } | E::ContextLengthExceeded { .. } | E::InputTooLong { .. } | E::ModelNotFound { .. } => {
+                Self::Refused
+            }
             E::Overloaded { .. } | E::LimitReached { .. } | E::ShuttingDown => Self::Refused,
             E::SlowReader | E::Revoked => Self::Cancelled,
             E::Unavailable { .. } | E::Internal => Self::Failed,

@@ -9,15 +9,30 @@ use utoipa::{
 };
 
 use crate::routes::{
-    anthropic::routes as anthropic, meta, models, native, openai::routes as openai, quote, requests, tenant,
+    anthropic::routes as anthropic,
+    meta, models, native, ollama,
+    openai::{embeddings, routes as openai},
+    quote, requests, rerank, tenant,
 };
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Modelworks", description = "Large language models over the APIs of OpenAI and Anthropic, from one binary."),
+    info(title = "Modelworks", description = "Large language models over the APIs of OpenAI, Anthropic and Ollama, from one binary."),
     paths(
         openai::chat_completions,
         openai::completions,
+        embeddings::embeddings,
+        rerank::rerank,
+        ollama::routes::chat,
+        ollama::routes::generate,
+        ollama::routes::embed,
+        ollama::routes::embeddings,
+        ollama::models::tags,
+        ollama::models::ps,
+        ollama::models::show,
+        ollama::models::version,
+        ollama::pull::pull,
+        ollama::models::root,
         anthropic::messages,
         anthropic::count_tokens,
         models::list,
@@ -42,6 +57,8 @@ use crate::routes::{
     tags(
         (name = "openai", description = "OpenAI's API"),
         (name = "anthropic", description = "Anthropic's API"),
+        (name = "ollama", description = "Ollama's API"),
+        (name = "rerank", description = "Ranking of documents, as Jina and Cohere have it"),
         (name = "models", description = "The models, in the shape of either"),
         (name = "tenant", description = "Limits and usage of a key"),
         (name = "tokens", description = "Tokens of a text, and back"),

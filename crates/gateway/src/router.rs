@@ -14,7 +14,7 @@ use crate::{
     caller::{self, Caller},
     error::ApiError,
     exchange,
-    routes::{anthropic, meta, models, native, openai, quote, requests, tenant},
+    routes::{anthropic, meta, models, native, ollama, openai, quote, requests, rerank, tenant},
 };
 
 /// One route of the public API.
@@ -44,11 +44,17 @@ pub(crate) fn access(pattern: &str) -> Access {
     match pattern {
         // What these want is their own edge's affair; that somebody asks whom we know is ours.
         pattern if pattern.starts_with(Annex::PREFIX) => Access::AnyKey,
+        // Says one fixed sentence.
+        "/" => Access::Public,
         "/healthz" | "/readyz" => Access::Public,
-        "/v1/limits" | "/v1/requests/{id}" | "/metrics" | "/openapi.json" => Access::AnyKey,
+        "/api/version" | "/v1/limits" | "/v1/requests/{id}" | "/metrics" | "/openapi.json" => Access::AnyKey,
         "/v1/chat/completions" | "/v1/completions" | "/v1/messages" | "/v1/messages/count_tokens" => {
             Access::Needs(Action::Infer)
         }
+        "/v1/embeddings" | "/v1/rerank" => Access::Needs(Action::Infer),
+        "/api/chat" | "/api/generate" | "/api/embed" | "/api/embeddings" => Access::Needs(Action::Infer),
+        "/api/tags" | "/api/ps" | "/api/show" => Access::Needs(Action::ReadModels),
+        "/api/pull" => Access::Needs(Action::ManageModels),
         "/tokenize" | "/detokenize" | "/v1/quote" => Access::Needs(Action::Infer),
         "/v1/models" | "/v1/models/{*id}" => Access::Needs(Action::ReadModels),
         "/v1/usage" => Access::Needs(Action::ReadUsage),
@@ -68,8 +74,20 @@ fn routes() -> Vec<Route> {
     vec![
         post("/v1/chat/completions", openai::routes::chat_completions),
         post("/v1/completions", openai::routes::completions),
+        post("/v1/embeddings", openai::embeddings::embeddings),
+        post("/v1/rerank", rerank::rerank),
         post("/v1/messages", anthropic::routes::messages),
         post("/v1/messages/count_tokens", anthropic::routes::count_tokens),
+        post("/api/chat", ollama::routes::chat),
+        post("/api/generate", ollama::routes::generate),
+        post("/api/embed", ollama::routes::embed),
+        post("/api/embeddings", ollama::routes::embeddings),
+        get("/api/tags", ollama::models::tags),
+        get("/api/ps", ollama::models::ps),
+        post("/api/show", ollama::models::show),
+        get("/api/version", ollama::models::version),
+        post("/api/pull", ollama::pull::pull),
+        get("/", ollama::models::root),
         get("/v1/models", models::list),
         // A model's name may hold slashes.
         get("/v1/models/{*id}", models::retrieve),

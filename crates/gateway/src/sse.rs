@@ -1,4 +1,5 @@
-//! Server-sent events: framing, pings, and when the status line goes out.
+//! Server-sent events: framing, pings, and when the status line goes out. Ollama's streams, which are lines of JSON, go the
+//! same way.
 //!
 //! The framing is that of the HTML standard's chapter on server-sent events; `[DONE]` is OpenAI's.
 
@@ -25,6 +26,9 @@ use crate::{Config, error::ApiError, generation::Generation, notes::merged_syste
 
 /// Turns the events of one answer into frames. A plain struct does it, without HTTP, so that it is tested as such.
 pub(crate) trait Encode: Send + 'static {
+    /// What the answer is, for its header.
+    const MEDIA_TYPE: &'static str = "text/event-stream";
+
     /// Learns what the prompt holds and how much of that was cached, before the first event that it is given. Both are 0
     /// where the request fails before they are known.
     fn begin(&mut self, _counts: Usage) {}
@@ -64,6 +68,15 @@ impl Frames {
         }
     }
 
+    /// `value` as a line of JSON alone, for families whose streams are no server-sent events.
+    pub(crate) fn line(&mut self, value: &impl Serialize) {
+        let before = self.0.len();
+        match serde_json::to_writer(&mut self.0, value) {
+            Ok(()) => self.0.push(b'\n'),
+            Err(_) => self.0.truncate(before),
+        }
+    }
+
     /// OpenAI's mark of a complete stream.
     pub(crate) fn done(&mut self) {
         self.0.extend_from_slice(b"data: [DONE]\n\n");
@@ -86,9 +99,9 @@ impl Frames {
 
 /// Answers with a stream. The status line waits for the first event, but not for long: a failure before it still has
 /// a status of its own, and a client is not left without any sign of life while a model is loaded.
-pub(crate) async fn respond(
+pub(crate) async fn respond<E: Encode>(
     generation: Generation,
-    encoder: impl Encode,
+    encoder: E,
     config: &Config,
 ) -> Result<Response, ApiError> {
     let ping = Box::pin(sleep(config.ping_interval));
@@ -102,7 +115,7 @@ pub(crate) async fn respond(
         Err(_) => body.encoder.ping(&mut body.frames),
     }
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(E::MEDIA_TYPE)),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
         // Proxies of the nginx kind would otherwise hold tokens back.
         (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
@@ -145,7 +158,11 @@ impl<E: Encode> Stream for SseBody<E> {
             match this.generation.poll_next_unpin(cx) {
                 Poll::Ready(Some(event)) => this.push(event),
                 Poll::Ready(None) => this.over = true,
-                Poll::Pending if this.ping.as_mut().poll(cx).is_ready() => this.encoder.ping(&mut this.frames),
+                Poll::Pending if this.ping.as_mut().poll(cx).is_ready() => {
+                    this.encoder.ping(&mut this.frames);
+                    // An encoder may have no sign of life; then this goes round, and must wait again.
+                    this.ping.as_mut().reset(Instant::now() + this.ping_interval);
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -168,7 +185,11 @@ mod tests {
         frames.event("name", &1);
         frames.comment("ping");
         frames.done();
-        assert_eq!(frames.take(), "data: \"a\\nb\\r\"\n\nevent: name\ndata: 1\n\n: ping\n\ndata: [DONE]\n\n");
+        frames.line(&"a\nb");
+        assert_eq!(
+            frames.take(),
+            "data: \"a\\nb\\r\"\n\nevent: name\ndata: 1\n\n: ping\n\ndata: [DONE]\n\n\"a\\nb\"\n"
+        );
         assert!(frames.is_empty());
     }
 
@@ -183,6 +204,7 @@ mod tests {
         let mut frames = Frames::default();
         frames.data(&[Broken]);
         frames.event("name", &[Broken]);
+        frames.line(&[Broken]);
         assert!(frames.is_empty());
     }
 }

@@ -1,8 +1,12 @@
 //! What an engine must offer.
 
-use futures::{future::BoxFuture, stream::BoxStream};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, ready},
+    stream::BoxStream,
+};
 
-use crate::{Error, Event, Request};
+use crate::{EmbedRequest, Error, Event, PreparedEmbedding, Request, Task};
 
 /// The events of one request. Dropping it cancels the request.
 pub type EventStream = BoxStream<'static, Event>;
@@ -14,6 +18,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Checks the request and counts its tokens, without starting it. Every refusal that is the caller's fault comes from here.
     fn prepare(&self, request: Request) -> BoxFuture<'_, Result<Box<dyn Prepared>, Error>>;
+
+    /// Checks a request for vectors and counts its tokens, without starting it. Every refusal that is the caller's fault
+    /// comes from here; a model that makes none refuses them all.
+    fn embed(&self, _request: EmbedRequest) -> BoxFuture<'_, Result<Box<dyn PreparedEmbedding>, Error>> {
+        let refused = self.capabilities().task.dimensions().err().unwrap_or(Error::Internal);
+        ready(Err(refused)).boxed()
+    }
 
     /// Token ids of a text.
     fn tokenize(&self, text: String, options: TokenizeOptions) -> BoxFuture<'_, Result<Vec<u32>, Error>>;
@@ -51,6 +62,8 @@ pub struct Capabilities {
     pub vocabulary: u32,
     /// Whether the model has a chat template.
     pub chat: bool,
+    /// What it is for.
+    pub task: Task,
 }
 
 /// How a text becomes tokens.

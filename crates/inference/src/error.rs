@@ -30,6 +30,16 @@ pub enum Error {
         /// Tokens that must fit behind it.
         output: u64,
     },
+    /// One of several inputs is longer than the model takes. All of them are refused with it.
+    #[error("{input} has {tokens} tokens, but this model takes {limit} at most; nothing was computed")]
+    InputTooLong {
+        /// The input, by the name that the caller used.
+        input: String,
+        /// Its tokens, with those that the model wants around it.
+        tokens: u64,
+        /// Most that the model takes.
+        limit: u64,
+    },
     /// No model of this name is known here.
     #[error("the model `{model}` does not exist; GET /v1/models lists the ones that do")]
     ModelNotFound {

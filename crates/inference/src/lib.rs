@@ -4,11 +4,13 @@
 //! [`Backend`] and answers with [`Event`]s. This crate does no IO and knows no wire format, tenant, tokenizer or kernel.
 
 mod backend;
+mod embedding;
 mod error;
 mod event;
 mod request;
 
 pub use backend::{Backend, Capabilities, EventStream, Load, Prepared, TokenizeOptions};
+pub use embedding::{Dimensions, EmbedInput, EmbedRequest, Embedded, EmbeddingStream, PreparedEmbedding, Task};
 pub use error::Error;
 pub use event::{Event, FinishReason, TokenLogprob, Usage};
 pub use request::{ChatInput, Input, Message, Request, Role, Sampling, Tool, ToolCall, ToolChoice};

@@ -14,8 +14,16 @@ use kernels::{
 };
 
 const LAYERS: usize = 30;
-const SHAPE: Shape<'static> =
-    Shape { heads: 9, kv_heads: 3, head_dim: 64, scale: 0.125, window: None, softcap: None, sinks: None };
+const SHAPE: Shape<'static> = Shape {
+    heads: 9,
+    kv_heads: 3,
+    head_dim: 64,
+    scale: 0.125,
+    window: None,
+    bidirectional: false,
+    softcap: None,
+    sinks: None,
+};
 
 fn main() {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse().expect("a number"));

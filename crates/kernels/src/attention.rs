@@ -1,4 +1,4 @@
-//! Causal attention over the KV cache, for many sequences in one call.
+//! Attention over the KV cache, causal or both ways, for many sequences in one call.
 //!
 //! The recipe, which holds at every level and makes a row's bits independent of the rest of the batch, of where prompts
 //! are cut, of block ids and of threads:
@@ -55,6 +55,8 @@ pub struct Shape<'a> {
     pub scale: f32,
     /// Some(w): a query at p sees keys p-w+1..=p
     pub window: Option<usize>,
+    /// A query sees the positions behind it, too, up to the end of its span. There is no window then.
+    pub bidirectional: bool,
     /// tanh soft cap on scores
     pub softcap: Option<f32>,
     /// A score for each query head that every query of the head has beside those of the keys, and that has no value:
@@ -73,9 +75,15 @@ impl Shape<'_> {
     fn first_visible(&self, position: usize) -> usize {
         self.window.map_or(0, |window| (position + 1).saturating_sub(window))
     }
+
+    /// Where what a query at `position` sees ends, in a span that ends at `end`.
+    fn visible_end(&self, position: usize, end: usize) -> usize {
+        if self.bidirectional { end } else { position + 1 }
+    }
 }
 
-/// Stores k and v (`[rows, kv_heads*head_dim]`) of the spans, then out = attention(q) (`[rows, heads*head_dim]`). Causal.
+/// Stores k and v (`[rows, kv_heads*head_dim]`) of the spans, then out = attention(q) (`[rows, heads*head_dim]`). Causal,
+/// unless the shape is bidirectional; then a span is a whole sequence from position 0 on, or what is seen depends on the cut.
 ///
 /// Spans are in the order of their rows and do not share any. Rows of no span are neither read nor written.
 ///
@@ -125,6 +133,7 @@ fn check_shape(shape: &Shape<'_>, kv: &LayerKv) {
     );
     assert!(heads > 0 && heads.is_multiple_of(kv_heads), "{heads} query heads do not share {kv_heads} KV heads evenly");
     assert!(shape.window != Some(0), "a window of 0 positions sees nothing");
+    assert!(!(shape.bidirectional && shape.window.is_some()), "a window looks back, but attention looks both ways");
     let sinks = shape.sinks.map_or(heads, <[f32]>::len);
     assert!(sinks == heads, "{sinks} sinks for {heads} query heads");
 }

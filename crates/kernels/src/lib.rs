@@ -14,7 +14,9 @@
 
 pub mod attention;
 pub mod elementwise;
+pub mod gelu;
 pub mod kv;
+pub mod layer_norm;
 pub mod matrix;
 pub mod norm;
 pub mod rope;

@@ -13,8 +13,10 @@ use crate::{
     Level, Pool,
     attention::{Shape, Span, attend},
     elementwise::{Activation, gated, softcap},
+    gelu::{Gelu, gelu},
     half::{f16_to_f32, f32_to_f16},
     kv::{KvType, LayerKv},
+    layer_norm::{LayerNorm, layer_norm},
     matrix::{Activations, Codes, Format, Matrix, Row, Scales, multiply},
     norm::rms_norm_in_place,
     rope::{Pairing, Table, rotate},
@@ -243,15 +245,25 @@ fn code(codes: Codes, byte: u8) -> i8 {
     }
 }
 
-/// A prompt and a token after it, with and without a window, a cap and sinks, in heads that are no whole vectors.
+/// A prompt and a token after it, with and without a window, a cap and sinks, and both ways, in heads that are no whole vectors.
 fn attention(pool: &Pool, answers: &mut Vec<Answer>) {
     const HEAD_DIM: usize = 24;
     const PROMPT: usize = 20;
     for kind in [KvType::F32, KvType::F16, KvType::I8] {
         let mut found = Vec::new();
         let sinks = [0.5, -1.0, 3.0, 0.0];
-        for (window, softcap, sinks) in [(None, None, None), (Some(9), Some(5.0), Some(&sinks[..]))] {
-            let shape = Shape { heads: 4, kv_heads: 2, head_dim: HEAD_DIM, scale: 0.2, window, softcap, sinks };
+        let shape = Shape {
+            heads: 4,
+            kv_heads: 2,
+            head_dim: HEAD_DIM,
+            scale: 0.2,
+            window: None,
+            bidirectional: false,
+            softcap: None,
+            sinks: None,
+        };
+        let with_all = Shape { window: Some(9), softcap: Some(5.0), sinks: Some(&sinks), ..shape };
+        for shape in [shape, with_all, Shape { bidirectional: true, ..shape }] {
             let mut kv = LayerKv::new(kind, 2, shape.kv_heads, HEAD_DIM);
             for (position, count) in [(0, PROMPT), (PROMPT, 1)] {
                 let rows = |seed: u32, heads: usize| numbers(seed + position as u32, count * heads * HEAD_DIM, 3.0);
@@ -283,6 +295,13 @@ fn elementwise(pool: &Pool, answers: &mut Vec<Answer>) {
     let mut normed = x.clone();
     rms_norm_in_place(pool, &mut normed, &numbers(13, COLUMNS, 1.0), 1e-5);
     found.extend(bits(&normed));
+    let mut activated = x.clone();
+    gelu(pool, Gelu::Erf, &mut activated, &numbers(15, COLUMNS, 1.0));
+    found.extend(bits(&activated));
+    let mut centred = x.clone();
+    let (weight, bias) = (numbers(16, COLUMNS, 1.0), numbers(17, COLUMNS, 1.0));
+    layer_norm(pool, LayerNorm { weight: &weight, bias: &bias, epsilon: 1e-12 }, &mut centred);
+    found.extend(bits(&centred));
     let table = Table::new(8, &[1.0, 0.3, 0.1, 0.02], 1.0);
     for pairing in [Pairing::Adjacent, Pairing::Halves] {
         let mut rotated = x.clone();

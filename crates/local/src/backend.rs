@@ -55,6 +55,7 @@ impl LocalBackend {
             context_length: context_length as u64,
             vocabulary: tokenizer.vocabulary(),
             chat: template.is_some(),
+            task: inference::Task::Generate,
         };
         let preparing = Semaphore::new(threads.max(1));
         let special = reading::special_tokens(&tokenizer);

@@ -2,12 +2,15 @@
 //!
 //! [`load()`] turns a model on disk into an [`inference::Backend`]. Everything that is text happens here: rendering the
 //! chat template, counting tokens, cutting at stop strings. What runs on the engine's thread sees token ids only.
+//! An encoder has a thread of its own instead of the engine, which fills passes with the texts of many requests.
 
 mod answer;
 mod backend;
 mod choice;
+mod embedding;
 mod load;
 mod memory;
+mod passes;
 mod prompt;
 mod reading;
 

@@ -3,15 +3,17 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use engine::Engine;
-use inference::Backend;
-use models::Description;
+use inference::{Backend, Dimensions, Task};
+use models::{Description, Encoder, EncoderDescription, EncoderOptions, Output};
 use text::Tokenizer;
 use thiserror::Error;
 use weights::Checkpoint;
 
 use crate::{
     backend::LocalBackend,
+    embedding::{EmbeddingBackend, Nature},
     memory::{self, Budget, MemoryError, MemoryPlan},
+    passes::Passes,
 };
 
 /// How a model is run.
@@ -87,6 +89,8 @@ pub struct Summary {
     pub file_bytes: u64,
     /// Whether the model has a chat template.
     pub chat: bool,
+    /// What it is for.
+    pub task: Task,
 }
 
 /// A model that runs.
@@ -104,9 +108,13 @@ pub struct Loaded {
 /// Reads a model's description. Costs as much as opening the files.
 pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
+    if let Some(encoder) = EncoderDescription::of(&checkpoint)? {
+        let task = task_of(&encoder.output);
+        return Ok(Summary { description: encoder.into(), file_bytes: checkpoint.tensor_bytes(), chat: false, task });
+    }
     let description = models::describe(&checkpoint, models::KvType::F16)?;
     let chat = template_source(&checkpoint)?.is_some();
-    Ok(Summary { description, file_bytes: checkpoint.tensor_bytes(), chat })
+    Ok(Summary { description, file_bytes: checkpoint.tensor_bytes(), chat, task: Task::Generate })
 }
 
 /// Loads a model and starts its engine. Blocks for as long as reading and repacking the weights takes.
@@ -114,6 +122,9 @@ pub fn summarize(path: &Path) -> Result<Summary, LoadError> {
 /// `progress(done, all)` is called with bytes of tensors, from several threads.
 pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)) -> Result<Loaded, LoadError> {
     let checkpoint = Checkpoint::open(path)?;
+    if let Some(encoder) = EncoderDescription::of(&checkpoint)? {
+        return load_encoder(&checkpoint, encoder, options, progress);
+    }
     let kv_type = options.kv_type;
     let description = models::describe(&checkpoint, kv_type)?;
     let plan = memory::plan(
@@ -166,6 +177,45 @@ pub fn load(path: &Path, options: &Options, progress: &(dyn Fn(u64, u64) + Sync)
     let backend =
         LocalBackend::new(tokenizer, template, engine, defaults, context_length, most_choices, options.threads);
     Ok(Loaded { backend: Arc::new(backend), plan, description, level })
+}
+
+/// The same for an encoder, which keeps no cache.
+fn load_encoder(
+    checkpoint: &Checkpoint,
+    encoder: EncoderDescription,
+    options: &Options,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Loaded, LoadError> {
+    let nature = Nature {
+        task: task_of(&encoder.output),
+        longest: encoder.context_length,
+        vocabulary: encoder.vocabulary,
+        has_types: encoder.token_types > 1,
+    };
+    let description = Description::from(encoder);
+    let budget = Budget { available: options.available_bytes, context_length: None, kv_bytes: None };
+    let plan = memory::plan(&description, budget)?;
+    let level = options.level.unwrap_or_else(best_level);
+    let tokenizer = tokenizer_of(checkpoint)?;
+    if tokenizer.vocabulary() as usize > description.vocabulary {
+        return Err(LoadError::Vocabulary { tokenizer: tokenizer.vocabulary(), model: description.vocabulary });
+    }
+    let encoder = Encoder::load(checkpoint, &EncoderOptions { level, threads: options.threads }, progress)?;
+    let passes = Passes::start(encoder, options.max_queue);
+    let backend = EmbeddingBackend::new(tokenizer, nature, passes, options.threads);
+    Ok(Loaded { backend: Arc::new(backend), plan, description, level })
+}
+
+fn task_of(output: &Output) -> Task {
+    // Far fewer than fit: the hidden size of a model is bounded.
+    let number = |length: &usize| u32::try_from(*length).unwrap_or(u32::MAX);
+    match output {
+        Output::Embedding(pooling) => Task::Embed(Dimensions {
+            full: number(&pooling.dimensions),
+            shorter: pooling.shorter.iter().map(number).collect(),
+        }),
+        Output::Score => Task::Rank,
+    }
 }
 
 /// The best instruction set that computes right. If the CPU has a better one, the operator is told what is wrong with it.

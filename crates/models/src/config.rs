@@ -198,6 +198,7 @@ impl ModelConfig {
             head_dim: self.head_dim,
             scale: self.attention_scale,
             window: layer.window,
+            bidirectional: false,
             softcap: self.attention_softcap,
             sinks: None,
         }

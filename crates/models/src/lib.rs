@@ -9,9 +9,11 @@
 //!
 //! No tokens become text here, nothing is sampled or scheduled, and no file is opened.
 
+mod bert;
 mod config;
 mod decoder;
 mod defaults;
+mod encoder;
 mod error;
 mod gemma2;
 mod gemma3;
@@ -21,6 +23,7 @@ mod llama;
 mod loader;
 mod mixtral;
 mod phi3;
+mod pooling;
 mod qwen2;
 mod qwen3;
 mod qwen3_moe;
@@ -29,9 +32,11 @@ mod runner;
 mod settings;
 
 pub use defaults::GenerationDefaults;
+pub use encoder::{Encoder, EncoderDescription, EncoderOptions, Input, Output, normalise};
 pub use error::Error;
 pub use kernels::{
     Level, LevelError, Selection,
     kv::{BLOCK_LEN, KvType},
 };
+pub use pooling::{Pooling, Rows};
 pub use runner::{Batch, Description, Logits, Options, Runner, Segment, describe, load};

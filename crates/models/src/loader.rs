@@ -249,7 +249,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The numbers in `taken` of a tensor of this shape, counted over all its dimensions.
-    fn take_vector(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Vec<f32>, Error> {
+    pub(crate) fn take_vector(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Vec<f32>, Error> {
         let tensor = self.checked(name, shape)?;
         let length = taken.len();
         let values = if self.packs { tensor.to_f32()[taken].to_vec() } else { Vec::new() };
@@ -259,7 +259,7 @@ impl<'a> Loader<'a> {
     }
 
     /// The rows in `taken` of a tensor of this shape, counted over all dimensions but the last.
-    fn take_matrix(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Matrix, Error> {
+    pub(crate) fn take_matrix(&self, name: &str, shape: &[usize], taken: Range<usize>) -> Result<Matrix, Error> {
         let whole = self.checked(name, shape)?;
         let (rows, columns) = (taken.len(), whole.columns());
         let row_bytes = whole.bytes.len() / whole.rows();

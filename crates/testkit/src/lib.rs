@@ -13,7 +13,7 @@ use std::{
 };
 
 pub use fetch::Error;
-pub use file::{GEMMA3, ModelFile, Part, SMOLLM2};
+pub use file::{GEMMA3, MINILM, ModelFile, ModelFolder, Part, SMOLLM2};
 
 /// SmolLM2-135M-Instruct Q4_1, the default model: 98 MB, Apache-2.0.
 ///
@@ -35,17 +35,31 @@ pub fn gemma3() -> PathBuf {
     CHECKED.get_or_init(|| have(&GEMMA3)).clone()
 }
 
+/// The folder of all-MiniLM-L6-v2, the default embedding model: 91 MB, Apache-2.0.
+///
+/// # Panics
+///
+/// When it is neither there nor to be had; the message says what was tried and what to do.
+pub fn minilm() -> PathBuf {
+    static CHECKED: OnceLock<PathBuf> = OnceLock::new();
+    CHECKED
+        .get_or_init(|| {
+            let folder = folder();
+            fetch::fetch_folder_into(&folder, &MINILM).unwrap_or_else(|error| missing(MINILM.name, &folder, &error))
+        })
+        .clone()
+}
+
 fn have(file: &ModelFile) -> PathBuf {
     let folder = folder();
-    match fetch_into(&folder, file) {
-        Ok(path) => path,
-        Err(error) => panic!(
-            "a test needs {}: {error}; put the file (sha256 {}) into {} or set MODELWORKS_TEST_MODELS to a folder that has it",
-            file.name,
-            file.sha256,
-            folder.display(),
-        ),
-    }
+    fetch_into(&folder, file).unwrap_or_else(|error| missing(file.name, &folder, &error))
+}
+
+fn missing(name: &str, folder: &Path, error: &Error) -> ! {
+    panic!(
+        "a test needs {name}: {error}; put it into {} or set MODELWORKS_TEST_MODELS to a folder that has it",
+        folder.display(),
+    )
 }
 
 /// The checked file in `folder`, fetched when it is missing or is not what it should be.

@@ -141,6 +141,22 @@ impl Folder {
         path.is_file().then_some(path)
     }
 
+    /// A companion file parsed as JSON, bounded as `config.json` is; `None` when it is not there. A path of two parts, such
+    /// as `1_Pooling/config.json`, may also stand in the folder itself, as `1_Pooling.config.json`: that is how a flat store
+    /// of files keeps it.
+    ///
+    /// # Errors
+    /// It cannot be read, is too large or is not JSON.
+    pub fn companion(&self, path: &str) -> Result<Option<Value>, Error> {
+        if !path.split('/').all(|part| !part.is_empty() && part != ".." && !part.contains(['\\', '\0'])) {
+            return Ok(None);
+        }
+        match json(&self.path.join(path), MOST_CONFIG_BYTES)? {
+            None if path.contains('/') => json(&self.path.join(path.replace('/', ".")), MOST_CONFIG_BYTES),
+            found => Ok(found),
+        }
+    }
+
     /// The tensor of a name.
     pub fn tensor(&self, name: &str) -> Option<Tensor<'_>> {
         let &shard = self.shard_of.get(name)?;

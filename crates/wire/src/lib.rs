@@ -8,6 +8,8 @@ pub mod admin;
 pub mod anthropic;
 pub mod models;
 pub mod native;
+pub mod ollama;
 pub mod openai;
+pub mod rerank;
 pub mod tenant;
 mod text_or_list;

@@ -1,10 +1,11 @@
-//! OpenAI's API: chat completions, completions, models and errors.
+//! OpenAI's API: chat completions, completions, embeddings, models and errors.
 //!
 //! The shapes are those of OpenAI's API reference and of its SDKs' typed models. Extensions that are not OpenAI's are
 //! marked as such on the field.
 
 mod chat;
 mod completion;
+mod embedding;
 mod error;
 mod model;
 mod tool;
@@ -16,6 +17,7 @@ pub use chat::{
 pub use completion::{
     CompletionChoice, CompletionLogprobs, CompletionRequest, CompletionResponse, Prompt, PromptItem, TopLogprobs,
 };
+pub use embedding::{EmbeddingObject, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector};
 pub use error::{ErrorBody, ErrorResponse};
 pub use model::{Model, ModelList};
 pub use tool::{

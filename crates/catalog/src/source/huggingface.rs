@@ -69,8 +69,7 @@ impl HubPath {
     }
 
     pub(crate) fn file_name(&self) -> FileName {
-        let last = self.0.rsplit('/').next().unwrap_or_default();
-        last.parse().expect("checked when the path was parsed")
+        choice::flat_name(&self.0).expect("checked when the path was parsed")
     }
 }
 
@@ -100,15 +99,20 @@ pub(crate) struct HubFiles {
     /// A commit, or [`REVISION`].
     pub(crate) revision: String,
     pub(crate) paths: Vec<HubPath>,
-    /// Of a known model: what its only file has to be.
-    pub(crate) expected: Option<Expected>,
+    /// Of a known model: what each file has to be, in the order of the paths. Otherwise empty.
+    pub(crate) expected: Vec<Expected>,
 }
 
 impl HubFiles {
     /// The file at `path`, with all its parts when it is split.
-    pub(crate) fn new(repository: Repository, path: &HubPath, expected: Option<Expected>) -> Result<Self, String> {
+    pub(crate) fn new(repository: Repository, path: &HubPath) -> Result<Self, String> {
         let paths = choice::split_paths(path.as_str())?.iter().map(|path| path.parse()).collect::<Result<_, _>>()?;
-        Ok(Self { repository, revision: REVISION.to_owned(), paths, expected })
+        Ok(Self { repository, revision: REVISION.to_owned(), paths, expected: Vec::new() })
+    }
+
+    /// Files of which it is known what they have to be.
+    pub(crate) fn known(repository: Repository, paths: Vec<HubPath>, expected: Vec<Expected>) -> Self {
+        Self { repository, revision: REVISION.to_owned(), paths, expected }
     }
 
     pub(crate) async fn fetch(&self, context: &Context) -> Result<Vec<manifest::File>, Failure> {
@@ -122,8 +126,8 @@ impl HubFiles {
         }
         let mut described = Vec::new();
         let mut revision = self.revision.clone();
-        for path in &self.paths {
-            let file = self.describe(http, &revision, path).await?;
+        for (number, path) in self.paths.iter().enumerate() {
+            let file = self.describe(http, &revision, path, self.expected.get(number)).await?;
             // All files of one commit, also when somebody pushes another meanwhile.
             if let Some(commit) = file.commit.clone().filter(|commit| is_commit(commit)) {
                 revision = commit;
@@ -140,8 +144,8 @@ impl HubFiles {
         }
         let mut files = Vec::new();
         let mut before = 0;
-        for (path, file) in self.paths.iter().zip(described) {
-            let name = self.expected.as_ref().map_or_else(|| path.file_name(), |expected| expected.file.clone());
+        for (number, (path, file)) in self.paths.iter().zip(described).enumerate() {
+            let name = self.expected.get(number).map_or_else(|| path.file_name(), |expected| expected.file.clone());
             let want = Download {
                 url: self.url(http, &revision, path),
                 digest: file.digest,
@@ -161,12 +165,18 @@ impl HubFiles {
         http.hub_url(&[&self.repository.0, "resolve", revision, path.as_str()])
     }
 
-    async fn describe(&self, http: &Http, revision: &str, path: &HubPath) -> Result<Described, Failure> {
+    async fn describe(
+        &self,
+        http: &Http,
+        revision: &str,
+        path: &HubPath,
+        expected: Option<&Expected>,
+    ) -> Result<Described, Failure> {
         let url = self.url(http, revision, path);
         let answer = http.send(Method::HEAD, &url, None).await;
         let linked = answer.map_err(|error| explain(http, &self.repository, Some(path), error))?.linked;
         let digest = linked.etag.as_deref().and_then(|etag| etag.parse::<Digest>().ok());
-        let Some(expected) = &self.expected else {
+        let Some(expected) = expected else {
             return Ok(Described { digest, bytes: linked.bytes, commit: linked.commit });
         };
         let differs = digest.is_some_and(|digest| digest != expected.digest)
@@ -204,7 +214,7 @@ pub(crate) async fn choose_files(http: &Http, repository: &Repository) -> Result
     let chosen = choice::choose(&paths).map_err(Failure::Source)?;
     let paths = chosen.iter().map(|path| path.parse()).collect::<Result<_, _>>().map_err(Failure::Source)?;
     let revision = listing.sha.filter(|sha| is_commit(sha)).unwrap_or_else(|| REVISION.to_owned());
-    Ok(HubFiles { repository: repository.clone(), revision, paths, expected: None })
+    Ok(HubFiles { repository: repository.clone(), revision, paths, expected: Vec::new() })
 }
 
 fn is_commit(text: &str) -> bool {

@@ -71,7 +71,11 @@ fn originals(path: &Path) -> Result<Vec<Original>, String> {
     let (folder, names, named) = if fs::metadata(path).map_err(failed)?.is_dir() {
         let mut names = Vec::new();
         for entry in fs::read_dir(path).map_err(failed)? {
-            names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
+            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
+            if name.ends_with("_Pooling") && path.join(&name).join("config.json").is_file() {
+                names.push(format!("{name}/config.json"));
+            }
+            names.push(name);
         }
         // The order of a folder is that of its file system.
         names.sort();
@@ -90,7 +94,9 @@ fn originals(path: &Path) -> Result<Vec<Original>, String> {
         if !metadata.is_file() {
             return Err(format!("{} is not a file", path.display()));
         }
-        let name = FileName::sanitised(name).ok_or_else(|| format!("{} has no usable name", path.display()))?;
+        let name = choice::flat_name(name)
+            .or_else(|| FileName::sanitised(name))
+            .ok_or_else(|| format!("{} has no usable name", path.display()))?;
         let gguf = named || name.as_str().ends_with(".gguf");
         Ok(Original { path, name, bytes: metadata.len(), gguf })
     };

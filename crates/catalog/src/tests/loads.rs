@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::BoxFuture};
-use inference::{Backend, Capabilities, Prepared, TokenizeOptions};
+use inference::{Backend, Capabilities, Prepared, Task, TokenizeOptions};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -19,7 +19,7 @@ struct Stub(Capabilities);
 
 impl Stub {
     fn backend() -> Arc<dyn Backend> {
-        Arc::new(Self(Capabilities { context_length: 1, vocabulary: 1, chat: false }))
+        Arc::new(Self(Capabilities { context_length: 1, vocabulary: 1, chat: false, task: Task::Generate }))
     }
 }
 

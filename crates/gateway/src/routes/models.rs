@@ -37,7 +37,7 @@ pub(crate) async fn list(
 ) -> Result<Json<ModelList>, ApiError> {
     let entries = service.catalog().models();
     match family {
-        Family::OpenAi => {
+        Family::OpenAi | Family::Ollama => {
             let data = entries.into_iter().map(openai::routes::model).collect();
             Ok(Json(ModelList::OpenAi(wire::openai::ModelList { object: "list", data })))
         }
@@ -68,7 +68,7 @@ pub(crate) async fn retrieve(
     let Path(id) = path.map_err(|_| ApiError::invalid("model", "the model's name in the path is not valid UTF-8"))?;
     let entry = service.catalog().model(&id).ok_or(inference::Error::ModelNotFound { model: id })?;
     Ok(Json(match family {
-        Family::OpenAi => Model::OpenAi(openai::routes::model(entry)),
+        Family::OpenAi | Family::Ollama => Model::OpenAi(openai::routes::model(entry)),
         Family::Anthropic => Model::Anthropic(anthropic::models::model(entry)),
     }))
 }

@@ -1,6 +1,7 @@
 //! OpenAI's API.
 
-mod convert;
+pub(crate) mod convert;
+pub(crate) mod embeddings;
 mod encode;
 pub(crate) mod routes;
 mod validate;

@@ -78,7 +78,10 @@ fn ask(service: &Service, caller: &Caller, family: Family, body: &Value) -> Resu
         Family::OpenAi if body.get("prompt").is_some() => {
             openai::routes::completion_ask(parse(&bytes)?, caller, service.config())
         }
-        Family::OpenAi => Err(ApiError::invalid("messages", "a quote needs a body with `messages` or `prompt`")),
+        // Ollama's requests are known by their address, which is not this one.
+        Family::OpenAi | Family::Ollama => {
+            Err(ApiError::invalid("messages", "a quote needs a body with `messages` or `prompt`"))
+        }
     }
 }
 

@@ -234,7 +234,7 @@ async fn addresses_methods_and_bodies_that_cannot_be_are_told_in_the_same_shape(
         check(&app, method, path, body, status).await.json()["error"]["code"].as_str().unwrap().to_owned()
     };
     assert_eq!(code("GET", "/v1/nothing", Value::Null, 404).await, "not_found");
-    assert_eq!(code("GET", "/", Value::Null, 404).await, "not_found");
+    assert_eq!(code("GET", "/nothing", Value::Null, 404).await, "not_found");
     assert_eq!(code("GET", "/v1/chat/completions", Value::Null, 405).await, "method_not_allowed");
     assert_eq!(code("DELETE", "/v1/models/m", Value::Null, 405).await, "method_not_allowed");
     assert_eq!(code("POST", "/v1/chat/completions", Value::Null, 400).await, "invalid_json");

@@ -3,7 +3,9 @@
 mod anthropic;
 mod api;
 mod connections;
+mod embeddings;
 mod log;
+mod ollama;
 mod parameters;
 mod security;
 mod stage;

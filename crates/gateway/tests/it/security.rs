@@ -20,7 +20,7 @@ const WRONG: [Option<&str>; 7] = [
 async fn every_route_but_health_wants_the_key() {
     let app = app(Scripted::new(|_| Script::Panic));
     let routes = endpoints().into_iter().map(|endpoint| (endpoint.method.to_string(), endpoint.path, endpoint.public));
-    let others = [("GET", "/"), ("POST", "/v1/nothing"), ("DELETE", "/v1/models"), ("OPTIONS", "/metrics")];
+    let others = [("GET", "/nothing"), ("POST", "/v1/nothing"), ("DELETE", "/v1/models"), ("OPTIONS", "/metrics")];
     let others = others.into_iter().map(|(method, path)| (method.to_owned(), path.to_owned(), false));
     let mut public = Vec::new();
     for (method, path, is_public) in routes.chain(others) {
@@ -37,7 +37,9 @@ async fn every_route_but_health_wants_the_key() {
             assert_eq!(answer.status, 401, "{method} {path} with {authorization:?}");
             assert_eq!(answer.headers["www-authenticate"], "Bearer");
             let error = &answer.json()["error"];
-            if path.starts_with("/v1/messages") {
+            if path.starts_with("/api/") {
+                assert_eq!(answer.json()["code"], "invalid_api_key");
+            } else if path.starts_with("/v1/messages") {
                 assert_eq!(error["type"], "authentication_error");
             } else {
                 assert_eq!(
@@ -51,7 +53,7 @@ async fn every_route_but_health_wants_the_key() {
             public.push(path);
         }
     }
-    assert_eq!(public, ["/healthz", "/readyz"]);
+    assert_eq!(public, ["/", "/healthz", "/readyz"]);
 }
 
 #[tokio::test]

@@ -63,7 +63,12 @@ pub struct Scripted {
 impl Scripted {
     pub fn new(script: impl Fn(&Request) -> Script + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            capabilities: Capabilities { context_length: 100, vocabulary: 1000, chat: true },
+            capabilities: Capabilities {
+                context_length: 100,
+                vocabulary: 1000,
+                chat: true,
+                task: inference::Task::Generate,
+            },
             script: Box::new(script),
             asked: Mutex::default(),
             live: watch::Sender::new(0),

@@ -211,9 +211,12 @@ async fn a_key_without_the_scope_of_a_route_is_forbidden_there() {
         stage.tenancy.set_key(key.clone());
         for endpoint in endpoints().into_iter().filter(|endpoint| !endpoint.public) {
             let allowed = match endpoint.path.as_str() {
-                "/v1/limits" | "/v1/requests/{id}" | "/metrics" | "/openapi.json" => true,
+                "/v1/limits" | "/v1/requests/{id}" | "/metrics" | "/openapi.json" | "/api/version" => true,
                 "/v1/usage" => scopes.contains(Scope::UsageRead),
-                "/v1/models" | "/v1/models/{id}" => scopes.contains(Scope::ModelsRead),
+                "/v1/models" | "/v1/models/{id}" | "/api/tags" | "/api/ps" | "/api/show" => {
+                    scopes.contains(Scope::ModelsRead)
+                }
+                "/api/pull" => false,
                 _ => scopes.contains(Scope::Inference),
             };
             let path = endpoint.path.replace("{id}", "m");

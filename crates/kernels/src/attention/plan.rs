@@ -34,12 +34,17 @@ pub(super) struct Unit {
     pub(super) rows: usize,
     /// Absolute position of the first row.
     pub(super) position: usize,
+    /// Absolute position behind the last row of the span.
+    pub(super) end: usize,
 }
 
 impl Unit {
     /// The first and last part of the positions that its queries see.
     pub(super) fn parts(&self, shape: &Shape<'_>) -> (usize, usize) {
-        (shape.first_visible(self.position) / PART, (self.position + self.rows - 1) / PART)
+        (
+            shape.first_visible(self.position) / PART,
+            (shape.visible_end(self.position + self.rows - 1, self.end) - 1) / PART,
+        )
     }
 }
 
@@ -122,6 +127,7 @@ impl Batch<'_> {
                     row: span.first_row + start,
                     rows: rows_of_unit.min(span.count - start),
                     position: span.position + start,
+                    end: span.position + span.count,
                 });
             }
         }

@@ -132,7 +132,7 @@ impl<C: Cell> Context<'_, C> {
             let (row, last_row) = (start / group, (start + count - 1) / group);
             let seen = Range {
                 start: shape.first_visible(unit.position + row).max(part * PART),
-                end: (unit.position + last_row + 1).min((part + 1) * PART),
+                end: shape.visible_end(unit.position + last_row, unit.end).min((part + 1) * PART),
             };
             let records = &mut records[start * record..(start + count) * record];
             records.fill(Vector::ZERO);
@@ -142,8 +142,10 @@ impl<C: Cell> Context<'_, C> {
             let mut visible = [Range { start: 0, end: 0 }; MOST_QUERIES];
             for (i, range) in visible[..count].iter_mut().enumerate() {
                 let position = unit.position + (start + i) / group;
-                *range =
-                    Range { start: shape.first_visible(position).max(seen.start), end: (position + 1).min(seen.end) };
+                *range = Range {
+                    start: shape.first_visible(position).max(seen.start),
+                    end: shape.visible_end(position, unit.end).min(seen.end),
+                };
             }
             dispatch(
                 self.batch.pool,

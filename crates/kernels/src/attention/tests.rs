@@ -72,7 +72,7 @@ impl Sequence {
 
     /// The textbook, in f64.
     fn reference(&self, kind: KvType) -> Vec<f64> {
-        let Shape { heads, kv_heads, head_dim, scale, window, softcap, sinks } = self.shape;
+        let Shape { heads, kv_heads, head_dim, scale, window, bidirectional, softcap, sinks } = self.shape;
         // What the cache makes of a head's numbers at a position.
         let cached = |dimensions: &[f32]| -> Vec<f64> {
             let peak = dimensions.iter().fold(0.0, |peak: f32, x| peak.max(x.abs()));
@@ -90,7 +90,8 @@ impl Sequence {
                 let kv_head = head / (heads / kv_heads);
                 let at = |position: usize| position * self.kv_width() + kv_head * head_dim;
                 let first = window.map_or(0, |window| (row + 1).saturating_sub(window));
-                let scores: Vec<f64> = (first..=row)
+                let end = if bidirectional { self.len } else { row + 1 };
+                let scores: Vec<f64> = (first..end)
                     .map(|position| {
                         let k = cached(&self.k[at(position)..][..head_dim]);
                         let dot: f64 = q.iter().zip(k).map(|(&q, k)| f64::from(q) * k).sum();
@@ -132,7 +133,8 @@ const SHAPES: [Sizes; 9] = [
 const SINKS: [f32; 6] = [-30.0, -1.0, 0.0, 1.5, 4.0, 20.0];
 
 fn shape((heads, kv_heads, head_dim, window, softcap): Sizes) -> Shape<'static> {
-    Shape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt(), window, softcap, sinks: None }
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    Shape { heads, kv_heads, head_dim, scale, window, bidirectional: false, softcap, sinks: None }
 }
 
 fn shapes() -> Vec<Shape<'static>> {
@@ -273,11 +275,12 @@ fn rows_of_no_span_are_left_alone() {
 #[test]
 fn contradictions_are_refused() {
     let good = shape(SHAPES[0]);
-    let cases: [(&str, Shape<'static>, Vec<Span<'static>>); 8] = [
+    let cases: [(&str, Shape<'static>, Vec<Span<'static>>); 9] = [
         ("over a cache with", Shape { head_dim: 32, ..good }, vec![]),
         ("evenly", Shape { heads: 8, ..good }, vec![]),
         ("6 sinks for 9 query heads", Shape { sinks: Some(&SINKS), ..good }, vec![]),
         ("sees nothing", Shape { window: Some(0), ..good }, vec![]),
+        ("both ways", Shape { window: Some(4), bidirectional: true, ..good }, vec![]),
         ("comes after row", good, vec![span(0, 3, 0, &[0]), span(2, 1, 0, &[1])]),
         ("inside of 4 rows", good, vec![span(3, 2, 0, &[0])]),
         ("a block table of 1", good, vec![span(0, 2, 15, &[0])]),
@@ -332,4 +335,46 @@ fn shared_prefixes_are_read_in_place() {
     step("b", &b, prefix, &[0, 1, 3]);
     let alone = b.run(&pool, KvType::F16, &[0, 1, 2], [usize::MAX]);
     assert!(bits(&outs["b"]) == bits(&alone[prefix * b.width()..]));
+}
+
+/// Both ways: as the textbook has it, and the same bits at every level, in any batch and wherever blocks lie.
+#[test]
+fn attention_both_ways_sees_the_whole_sequence_and_no_other() {
+    let mut random = Random::new(9);
+    for (heads, kv_heads, head_dim) in [(12, 12, 32), (4, 2, 24), (3, 1, 64)] {
+        let shape = Shape { bidirectional: true, ..shape((heads, kv_heads, head_dim, None, None)) };
+        // Less than a block, whole blocks, and more than a part.
+        let sequences = [1, 2, 7, 16, 33, 300, 18].map(|len| Sequence::new(&mut random, shape, len));
+        let alone: Vec<Vec<f32>> = sequences
+            .iter()
+            .map(|sequence| {
+                let plain = Pool::new(Level::Scalar, 1);
+                let out = sequence.run(&plain, KvType::F32, &sequence.ids(), [usize::MAX]);
+                for (i, (&ours, theirs)) in out.iter().zip(sequence.reference(KvType::F32)).enumerate() {
+                    assert!((f64::from(ours) - theirs).abs() < 5e-6, "{shape:?}: [{i}] is {ours}, not {theirs}");
+                }
+                out
+            })
+            .collect();
+        let mut ids: Vec<u32> = (0..64).collect();
+        random.shuffle(&mut ids);
+        let (mut spans, mut first_row, mut first_block) = (Vec::new(), 0, 0);
+        for sequence in &sequences {
+            let blocks = sequence.len.div_ceil(BLOCK_LEN);
+            let blocks_of = &ids[first_block..first_block + blocks];
+            spans.push(Span { first_row, count: sequence.len, position: 0, blocks: blocks_of });
+            (first_row, first_block) = (first_row + sequence.len, first_block + blocks);
+        }
+        let joined = |part: fn(&Sequence) -> &Vec<f32>| sequences.iter().flat_map(part).copied().collect::<Vec<f32>>();
+        let (q, k, v) = (joined(|s| &s.q), joined(|s| &s.k), joined(|s| &s.v));
+        for level in Level::available() {
+            for threads in [1, 3] {
+                let mut kv = LayerKv::new(KvType::F32, ids.len(), kv_heads, head_dim);
+                kv.fill_with_nan();
+                let mut out = vec![0.0; q.len()];
+                attend(&Pool::new(level, threads), &shape, &spans, &q, &k, &v, &mut kv, &mut out);
+                assert!(bits(&out) == bits(&alone.concat()), "{shape:?} {level:?} {threads}");
+            }
+        }
+    }
 }

@@ -1,7 +1,5 @@
 //! From events to Anthropic's messages. Plain functions and structs: events in, JSON out, no HTTP.
 
-mod input;
-
 use inference::{Event, FinishReason};
 use serde_json::value::RawValue;
 use wire::anthropic::{Block, BlockDelta, Message, MessageDelta, StreamEvent, Usage};
@@ -9,6 +7,7 @@ use wire::anthropic::{Block, BlockDelta, Message, MessageDelta, StreamEvent, Usa
 use crate::{
     error::ApiError,
     generation::{Part, Whole},
+    routes::arguments,
     sse::{Encode, Frames},
 };
 
@@ -50,7 +49,7 @@ pub(super) fn message(head: Head, whole: Whole) -> Message {
     let block = |part| match part {
         Part::Text(text) => Block::Text { text },
         Part::Reasoning(thinking) => Block::Thinking { thinking, signature: SIGNATURE },
-        Part::Call { id, name, arguments } => Block::ToolUse { id, name, input: input::object(arguments) },
+        Part::Call { id, name, arguments } => Block::ToolUse { id, name, input: arguments::object(arguments) },
     };
     let mut content: Vec<Block> = choice.parts.into_iter().map(block).collect();
     if content.is_empty() {

@@ -1,8 +1,8 @@
 //! From OpenAI's requests to ours. Every rule about a single parameter is in `validate`; combinations are here.
 
 mod messages;
-mod prompt;
-mod tools;
+pub(super) mod prompt;
+pub(crate) mod tools;
 
 use std::collections::BTreeMap;
 
@@ -123,7 +123,7 @@ pub(super) fn completion(body: CompletionRequest, caller: &Caller, config: &Conf
         let message = "best_of must equal n: answers are not generated in order to be thrown away here";
         return Err(ApiError::unsupported("best_of", message));
     }
-    let inputs = prompt::convert(body.prompt)?;
+    let inputs = prompt::convert("prompt", body.prompt)?;
     let options = Options {
         model: body.model,
         max_tokens: Some(integer("max_tokens", body.max_tokens, 0..=u32::MAX)?.unwrap_or(COMPLETION_TOKENS)),

@@ -46,7 +46,8 @@ fn accumulate(frames: &[(String, Value)]) -> Value {
                 assert!(std::mem::replace(&mut open, false) && data["index"] == blocks.len() - 1);
                 let block = blocks.last_mut().unwrap();
                 if let Some(json) = block.as_object_mut().unwrap().remove("json") {
-                    block["input"] = serde_json::from_str(input::object(json.as_str().unwrap().into()).get()).unwrap();
+                    block["input"] =
+                        serde_json::from_str(arguments::object(json.as_str().unwrap().into()).get()).unwrap();
                 }
             }
             _ => {

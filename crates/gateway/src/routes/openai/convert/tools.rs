@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Checks the tools.
-pub(super) fn convert(tools: Vec<wire::openai::Tool>) -> Result<Vec<Tool>, ApiError> {
+pub(crate) fn convert(tools: Vec<wire::openai::Tool>) -> Result<Vec<Tool>, ApiError> {
     let mut converted = Vec::with_capacity(tools.len());
     for (position, declared) in tools.into_iter().enumerate() {
         let at = |field: &str| format!("tools[{position}].{field}");

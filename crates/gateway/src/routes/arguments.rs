@@ -8,7 +8,7 @@ const ENDS: [&str; 14] =
     ["", "\"", "null", ":null", "\":null", "0", "rue", "ue", "e", "alse", "lse", "se", "ull", "ll"];
 
 /// `arguments` as they are, or where they were cut, closed so that they are an object.
-pub(super) fn object(arguments: String) -> Box<RawValue> {
+pub(crate) fn object(arguments: String) -> Box<RawValue> {
     let is_object = |text: &str| text.starts_with('{') && serde_json::from_str::<IgnoredAny>(text).is_ok();
     let closed = if is_object(&arguments) {
         Some(arguments)
