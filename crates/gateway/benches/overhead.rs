@@ -27,7 +27,8 @@ use futures::{
 };
 use gateway::{Config, Service, Tenancy};
 use inference::{
-    Backend, Capabilities, Error, Event, EventStream, FinishReason, Load, Prepared, Request, TokenizeOptions, Usage,
+    Backend, Capabilities, Error, Event, EventStream, FinishReason, Load, Prepared, Request, Task, TokenizeOptions,
+    Usage,
 };
 use store::{Act, Change, Organisation, Project, Store};
 use tokio::net::TcpListener;
@@ -168,7 +169,10 @@ async fn serve_metered(data: &Path) -> SocketAddr {
     }
     let tenancy = Tenancy::load(&store).await.expect("a tenancy");
     let catalog = Catalog::in_memory();
-    catalog.register("m", Arc::new(Instantly(Capabilities { context_length: 100, vocabulary: 1000, chat: true })));
+    catalog.register(
+        "m",
+        Arc::new(Instantly(Capabilities { context_length: 100, vocabulary: 1000, chat: true, task: Task::Generate })),
+    );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let service = Service::new(Config::default(), catalog, tenancy);

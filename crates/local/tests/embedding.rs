@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use futures::{StreamExt, future::join_all};
@@ -20,6 +21,8 @@ fn load(path: &Path) -> Arc<dyn Backend> {
         kv_type: KvType::F16,
         max_sequences: 4,
         max_queue: 4,
+        inter_token_latency: Duration::from_millis(50),
+        speculation: false,
         available_bytes: 1 << 30,
     };
     local::load(path, &options, &|_, _| ()).unwrap_or_else(|error| panic!("{}: {error}", path.display())).backend
