@@ -24,7 +24,11 @@ const FILL: f64 = 0.85;
 
 /// Where decoding alone nearly fills its bound or exceeds it, prompts get this part of the time that decoding takes, lest
 /// they never get on.
-const LEAST_SHARE: f64 = 0.25;
+const LEAST_SHARE: f64 = 0.5;
+
+/// Rows of prompt that a step has at least while nobody decodes. A large model reads its weights for one row in about the
+/// time that it computes three, so shorter steps would make prompts slower and hardly end sooner.
+const LEAST_ROWS: usize = 8;
 
 /// A cost in seconds is no less, so that it can grow again.
 const LEAST_COST: f64 = 1e-9;
@@ -86,17 +90,17 @@ impl StepCost {
         }
     }
 
-    /// Rows of prompt with which a step that decodes `decode` rows is likely to end within `bound`; at least one, but for the
-    /// step now and then that goes without.
+    /// Rows of prompt with which a step that decodes `decode` rows is likely to end within `bound`; at least one, and
+    /// [`LEAST_ROWS`] when none decodes, but for the step now and then that goes without.
     pub fn prompt_rows(&self, decode: usize, bound: Duration) -> usize {
         if self.learnt && decode > 0 && self.mixed >= MIXED_STEPS {
             return 0;
         }
         let decoding = self.of(Rows { decode, prompt: 0 });
         let left = bound.as_secs_f64() * FILL - decoding;
-        let left = if decode > 0 { left.max(decoding * LEAST_SHARE) } else { left };
+        let (left, least) = if decode > 0 { (left.max(decoding * LEAST_SHARE), 1) } else { (left, LEAST_ROWS) };
         // Where a number is too large, or below zero, the conversion takes the nearest one that is none.
-        ((left / self.prompt) as usize).max(1)
+        ((left / self.prompt) as usize).max(least)
     }
 
     fn of(&self, rows: Rows) -> f64 {
@@ -163,7 +167,8 @@ mod tests {
             let took = drive(&mut cost, machine, decode, &dice);
             let decoding = machine.seconds(Rows { decode, prompt: 0 }, 0.5);
             // One row more or less is the least that a step can differ by.
-            let most = BOUND.as_secs_f64().max(decoding * (1.0 + LEAST_SHARE) * 1.2) + machine.prompt;
+            let shortest = if decode > 0 { decoding * (1.0 + LEAST_SHARE) * 1.2 } else { decoding + machine.prompt * LEAST_ROWS as f64 };
+            let most = BOUND.as_secs_f64().max(shortest) * (1.0 + machine.noise) + machine.prompt;
             let least = BOUND.as_secs_f64() * 0.6 - machine.prompt;
             for &took in &took[40..] {
                 prop_assert!((least..=most).contains(&took), "{took} s is not between {least} and {most}");
@@ -206,7 +211,7 @@ mod tests {
             prompt += rows.prompt;
             cost.observe(rows, Duration::from_secs_f64(machine.seconds(rows, 0.5)));
         }
-        assert!(prompt > 800, "{prompt} rows in 100 steps: a quarter of the time would do for 1,400");
+        assert!(prompt > 1600, "{prompt} rows in 100 steps: half of the time would do for 2,800");
     }
 
     #[test]

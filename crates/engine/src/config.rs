@@ -15,7 +15,8 @@ pub struct Config {
     /// How long a step may take that carries prompts while others decode: the bound of their inter-token latency. The engine
     /// learns from its steps how many rows of prompt that is. Small keeps streams smooth, large makes prompts quick.
     pub decode_step: Duration,
-    /// How long a step may take while nobody decodes: the bound of how late a cancellation or a new request is seen.
+    /// How long a step may take while nobody decodes: the bound of how late a cancellation or a new request is seen. A model
+    /// that takes longer for a handful of rows gets those.
     pub prefill_step: Duration,
     /// Guess tokens of sequences that repeat themselves, and check the guesses with rows that would cost little: where few
     /// sequences run and none waits. The tokens are the same either way.
