@@ -134,7 +134,7 @@ pub enum ProjectCommand {
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make a key and show its secret, this once.
-    Create(NewKeyArgs),
+    Create(Box<NewKeyArgs>),
     /// List keys.
     List {
         #[command(flatten)]

@@ -125,7 +125,7 @@ async fn project(client: &Client, show: Show, command: ProjectCommand) -> Result
 
 async fn key(client: &Client, show: Show, command: KeyCommand) -> Result<()> {
     match command {
-        KeyCommand::Create(args) => create_key(client, show, args).await,
+        KeyCommand::Create(args) => create_key(client, show, *args).await,
         KeyCommand::List { of, project } => {
             let org = names::org(client, of.org.as_deref()).await?;
             let project = match project {
