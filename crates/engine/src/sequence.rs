@@ -1,6 +1,9 @@
 //! One sequence: its tokens, what was asked for, and its end of the channel.
 
-use std::time::{Duration, Instant};
+use std::{
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
 
 use models::Logits;
 
@@ -40,6 +43,8 @@ pub(crate) struct Sequence {
     /// It was planned before.
     started: bool,
     stall: Option<Stall>,
+    /// Logits for the next token, which wait for the constraint's mask.
+    held: Option<Vec<f32>>,
     output: Sender,
 }
 
@@ -62,11 +67,20 @@ struct Stall {
 }
 
 /// What committing a row uses, kept between steps for its scratch memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tools {
     sampler: Sampler,
     logprobs: Logprobs,
     allowed: Vec<u64>,
+    /// Wakes the engine when a mask is there.
+    waker: Waker,
+}
+
+impl Tools {
+    /// Tools of the engine that `waker` wakes.
+    pub fn new(waker: Waker) -> Self {
+        Self { sampler: Sampler::default(), logprobs: Logprobs::default(), allowed: Vec::new(), waker }
+    }
 }
 
 impl Sequence {
@@ -87,6 +101,7 @@ impl Sequence {
             reported: 0,
             started: false,
             stall: None,
+            held: None,
             output,
         }
     }
@@ -116,6 +131,11 @@ impl Sequence {
         self.output.is_closed()
     }
 
+    /// Whether the next token waits for nothing but its mask.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     fn generated(&self) -> usize {
         self.tokens.len() - self.prompt
     }
@@ -126,6 +146,9 @@ impl Sequence {
 
     /// What the reader allows; `None` when it has read nothing for `timeout`.
     pub fn readiness(&mut self, now: Instant, timeout: Duration) -> Option<Readiness> {
+        if self.is_held() {
+            return Some(Readiness::Stalled);
+        }
         // While the prompt is reported a row gives an output, the first row gives two and the last one a token more.
         let overhead = if self.reports_prompt() { 2 } else { 0 };
         let room = self.output.room(overhead + 1);
@@ -193,7 +216,32 @@ impl Sequence {
         if self.generated() >= self.max_tokens {
             return Ok(Some(Finish::MaxTokens));
         }
-        let token = self.choose(&logits[logits.len() - vocabulary..], tools)?;
+        let logits = &logits[logits.len() - vocabulary..];
+        if self.waits_for_mask(tools) {
+            self.held = Some(logits.to_vec());
+            return Ok(None);
+        }
+        self.go_on(logits, token_limit, tools)
+    }
+
+    /// Chooses the token whose logits were held, if its mask is there by now; `None` if it is not. May panic as
+    /// [`commit`](Self::commit) may.
+    pub fn resume(&mut self, token_limit: usize, tools: &mut Tools) -> Option<Result<Option<Finish>, BadLogits>> {
+        if self.waits_for_mask(tools) {
+            return None;
+        }
+        let logits = self.held.take()?;
+        Some(self.go_on(&logits, token_limit, tools))
+    }
+
+    fn waits_for_mask(&mut self, tools: &Tools) -> bool {
+        let context = &mut Context::from_waker(&tools.waker);
+        self.constraint.as_mut().is_some_and(|constraint| constraint.poll_mask(context) == Poll::Pending)
+    }
+
+    /// Chooses the next token, sends it, and says whether that was the end.
+    fn go_on(&mut self, logits: &[f32], token_limit: usize, tools: &mut Tools) -> Result<Option<Finish>, BadLogits> {
+        let token = self.choose(logits, tools)?;
         let id = token.id;
         self.tokens.push(id);
         self.penalties.count(id);
@@ -237,7 +285,7 @@ impl Sequence {
     }
 
     fn choose(&mut self, logits: &[f32], tools: &mut Tools) -> Result<Token, BadLogits> {
-        let Tools { sampler, logprobs, allowed } = tools;
+        let Tools { sampler, logprobs, allowed, .. } = tools;
         let allowed = match &mut self.constraint {
             Some(constraint) => {
                 allowed.clear();

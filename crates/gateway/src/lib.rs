@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod exchange;
 mod family;
+mod form;
 mod generation;
 mod journal;
 mod metering;

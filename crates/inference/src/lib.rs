@@ -11,4 +11,4 @@ mod request;
 pub use backend::{Backend, Capabilities, EventStream, Load, Prepared, TokenizeOptions};
 pub use error::Error;
 pub use event::{Event, FinishReason, TokenLogprob, Usage};
-pub use request::{ChatInput, Input, Message, Request, Role, Sampling, Tool, ToolCall, ToolChoice};
+pub use request::{ChatInput, Constraint, Form, Input, Message, Request, Role, Sampling, Tool, ToolCall, ToolChoice};

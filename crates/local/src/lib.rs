@@ -6,7 +6,9 @@
 mod answer;
 mod backend;
 mod choice;
+mod constraint;
 mod load;
+mod masks;
 mod memory;
 mod prompt;
 mod reading;

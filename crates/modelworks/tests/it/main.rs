@@ -4,6 +4,7 @@ mod answers;
 mod anthropic_sdk;
 mod commands;
 mod folders;
+mod forms;
 mod hang_up;
 mod lifecycle;
 mod openai_sdk;
