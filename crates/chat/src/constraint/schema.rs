@@ -302,7 +302,15 @@ fn names_control(pattern: &str) -> bool {
     while let Some(at) = rest.find(|c: char| c == '\\' || c.is_control()) {
         let (here, behind) = rest[at..].split_at(rest[at..].chars().next().map_or(0, char::len_utf8));
         let escapes = ["x0", "x1", "x7f", "x7F", "u000", "u001", "u007f", "u007F", "0", "c", "v", "a"];
-        let digits = |escape: &str| if escape.starts_with('u') { 5 } else if escape.starts_with('x') { 3 } else { 1 };
+        let digits = |escape: &str| {
+            if escape.starts_with('u') {
+                5
+            } else if escape.starts_with('x') {
+                3
+            } else {
+                1
+            }
+        };
         if here != "\\" {
             if !"\n\r\t".contains(here) {
                 return true;

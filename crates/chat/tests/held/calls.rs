@@ -76,7 +76,7 @@ fn check_call((name, arguments): &(String, String), text: &str) {
     let arguments: Value =
         serde_json::from_str(arguments).unwrap_or_else(|error| panic!("{error}: {arguments} in {text}"));
     let schema = tool.parameters.as_ref().unwrap();
-    assert!(jsonschema::is_valid(schema, &arguments), "{arguments} in {text}");
+    assert!(validate::is_valid(schema, &arguments), "{arguments} in {text}");
 }
 
 /// The marks of a prompt that are special tokens in its model, or none of them.

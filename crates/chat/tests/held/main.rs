@@ -5,6 +5,7 @@ mod forms;
 mod hostile;
 mod sampling;
 mod suite;
+mod validate;
 
 use chat::{Compiler, Form, Held, Refusal, Vocabulary};
 use serde_json::Value;
