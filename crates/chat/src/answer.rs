@@ -17,6 +17,11 @@ use reasoning::{Reasoning, Tags};
 
 pub use deltas::Delta;
 
+use crate::constraint::{
+    Before, Grammar, Part, Refusal, Vocabulary,
+    calls::{self as calls_grammar, Callable, Notation as Written},
+};
+
 /// How the model that a chat template belongs to writes its answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect(Notation);
@@ -24,7 +29,7 @@ pub struct Dialect(Notation);
 #[derive(Debug, Clone, Copy)]
 enum Notation {
     Harmony,
-    Tagged { family: &'static Family, tags: Option<&'static Tags> },
+    Tagged { family: &'static Family, written: Written, tags: Option<&'static Tags> },
 }
 
 impl Dialect {
@@ -33,14 +38,18 @@ impl Dialect {
         if template.contains("<|channel|>") && template.contains("<|message|>") {
             return Self(Notation::Harmony);
         }
-        Self(Notation::Tagged { family: Family::of(template), tags: Tags::of(template) })
+        let family = Family::of(template);
+        Self(Notation::Tagged { family, written: family.written(template), tags: Tags::of(template) })
     }
 
     /// The same, with calls as plain JSON.
     pub(crate) fn with_plain_calls(self) -> Self {
         match self.0 {
             Notation::Harmony => self,
-            Notation::Tagged { tags, .. } => Self(Notation::Tagged { family: Family::of(""), tags }),
+            Notation::Tagged { tags, .. } => {
+                let family = Family::of("");
+                Self(Notation::Tagged { family, written: family.written(""), tags })
+            }
         }
     }
 
@@ -48,10 +57,40 @@ impl Dialect {
     pub fn marks(self, with_calls: bool) -> Vec<&'static str> {
         match self.0 {
             Notation::Harmony => harmony::MARKS.to_vec(),
-            Notation::Tagged { family, tags } => {
+            Notation::Tagged { family, tags, .. } => {
                 let mut marks = if with_calls { family.marks() } else { Vec::new() };
                 marks.extend(tags.iter().flat_map(|tags| [tags.open, tags.close]));
                 marks
+            }
+        }
+    }
+
+    /// The grammar of an answer that may call `tools`, or has to, as [`before`](Self::before) leaves it to begin.
+    pub(crate) fn calls(
+        self,
+        tools: &[Callable],
+        demand: &calls_grammar::Demand<'_>,
+        vocabulary: &Vocabulary,
+    ) -> Result<Grammar, Refusal> {
+        match self.0 {
+            Notation::Harmony => calls_grammar::harmony(tools, demand, vocabulary),
+            Notation::Tagged { written, .. } => calls_grammar::grammar(written, tools, demand, vocabulary),
+        }
+    }
+
+    /// What an answer to a prompt has before its form, or before its `calls`: the reasoning, where there is any.
+    pub(crate) fn before(self, prompt: &str, calls: bool, vocabulary: &Vocabulary) -> Before {
+        match self.0 {
+            Notation::Harmony => Before { only_behind: None, parts: harmony::before(calls, vocabulary) },
+            Notation::Tagged { tags: None, .. } => Before::default(),
+            Notation::Tagged { tags: Some(tags), .. } => {
+                let open = tags.is_open_in(prompt);
+                let closed = prompt.trim_end().ends_with(tags.close);
+                // Where no one token opens the reasoning, the form begins at once.
+                let opening = vocabulary.token(tags.open).filter(|_| !open && !closed);
+                let parts =
+                    if open || opening.is_some() { vec![Part::UpTo(tags.close.to_owned())] } else { Vec::new() };
+                Before { only_behind: opening, parts }
             }
         }
     }
@@ -61,7 +100,7 @@ impl Dialect {
     pub fn parser(self, prompt: &str, tools: Vec<ToolSignature>) -> Parser {
         let reader = match self.0 {
             Notation::Harmony => Reader::Harmony(Harmony::new(!tools.is_empty())),
-            Notation::Tagged { family, tags } => {
+            Notation::Tagged { family, tags, .. } => {
                 let calls = (!tools.is_empty()).then(|| Calls::new(family, tools));
                 match (tags, calls) {
                     (Some(tags), calls) => Reader::Reasoning(Reasoning::new(tags, tags.is_open_in(prompt), calls)),

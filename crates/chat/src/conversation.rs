@@ -8,6 +8,10 @@ use std::ops::Range;
 
 use minijinja::{Value, context, value::merge_maps};
 
+use crate::constraint::{
+    Calling, Compiler, Form, Grammar, Held, Refusal,
+    calls::{self, Callable},
+};
 use crate::{Dialect, Error, Options, Parser, Rendered, Template, ToolSignature};
 use abilities::Abilities;
 
@@ -74,6 +78,30 @@ pub struct Tool {
     pub description: Option<String>,
     /// The JSON schema of its arguments.
     pub parameters: Option<serde_json::Value>,
+    /// Whether its arguments are held to the schema in any case.
+    pub strict: bool,
+}
+
+/// What an answer is held to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Demand {
+    /// Its form, where it calls no tools.
+    pub form: Option<Form>,
+    /// Whether it calls tools.
+    pub calling: Calling,
+    /// At most one call.
+    pub one_call: bool,
+}
+
+/// What is at fault when an answer cannot be held to a demand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The form.
+    Form,
+    /// The schema of this tool.
+    Tool(String),
+    /// The tools together.
+    Tools,
 }
 
 impl Message {
@@ -136,6 +164,7 @@ pub struct Prompt {
     pub merged_system: bool,
     dialect: Dialect,
     tools: Vec<ToolSignature>,
+    declared: Vec<Tool>,
 }
 
 impl Chat {
@@ -176,6 +205,7 @@ impl Chat {
             merged_system,
             dialect: self.dialect,
             tools: conversation.tools.iter().map(Tool::signature).collect(),
+            declared: conversation.tools.clone(),
         })
     }
 
@@ -203,6 +233,68 @@ impl Prompt {
     /// parser.
     pub fn marks(&self) -> Vec<&'static str> {
         self.dialect.marks(!self.tools.is_empty())
+    }
+
+    /// Whether the model may call anything.
+    pub fn has_tools(&self) -> bool {
+        !self.declared.is_empty()
+    }
+
+    /// Whether calls are held to something.
+    pub fn holds_calls(&self, calling: &Calling, one_call: bool) -> bool {
+        let strict = self.declared.iter().any(|tool| tool.strict);
+        self.has_tools() && (strict || one_call || *calling != Calling::Free)
+    }
+
+    /// Holds answers to this prompt to what is demanded of them, behind the reasoning; `None` when that is nothing. Blocks
+    /// while it is compiled.
+    ///
+    /// # Errors
+    /// As [`Compiler::text`], and whose fault it is.
+    pub fn hold(&self, compiler: &Compiler, salt: u64, demand: &Demand) -> Result<Option<Held>, (Fault, Refusal)> {
+        let vocabulary = compiler.vocabulary();
+        let calls = self.has_tools();
+        if demand.form.is_none() && !self.holds_calls(&demand.calling, demand.one_call) {
+            return Ok(None);
+        }
+        let before = self.dialect.before(&self.text, calls, vocabulary);
+        if !calls {
+            let Some(form) = &demand.form else { return Ok(None) };
+            let held = Grammar::of(form).and_then(|grammar| compiler.compile(salt, &grammar, before));
+            return held.map(Some).map_err(|refusal| (Fault::Form, refusal));
+        }
+        if let Some(form) = &demand.form {
+            // What is wrong with the form alone is told as such.
+            compiler.text(salt, form).map_err(|refusal| (Fault::Form, refusal))?;
+        }
+        let asked = calls::Demand { calling: &demand.calling, one: demand.one_call, otherwise: demand.form.as_ref() };
+        let compile = |tools: &[Callable]| {
+            let grammar = self.dialect.calls(tools, &asked, vocabulary)?;
+            compiler.compile(salt, &grammar, before.clone())
+        };
+        let callable = |tool: &Tool| Callable { name: tool.name.clone(), schema: tool.parameters.clone() };
+        let mut tools: Vec<Callable> = self.declared.iter().map(callable).collect();
+        let refusal = match compile(&tools) {
+            Ok(held) => return Ok(Some(held)),
+            Err(refusal) => refusal,
+        };
+        // Which of the tools is at fault? One that is not strict may be called with any arguments then.
+        let mut loosened = false;
+        for (index, declared) in self.declared.iter().enumerate() {
+            let alone = calls::Demand { calling: &Calling::Required, one: true, otherwise: None };
+            let grammar = self.dialect.calls(&tools[index..=index], &alone, vocabulary);
+            if let Err(refusal) = grammar.and_then(|grammar| compiler.compile(salt, &grammar, before.clone())) {
+                if declared.strict {
+                    return Err((Fault::Tool(declared.name.clone()), refusal));
+                }
+                tools[index].schema = None;
+                loosened = true;
+            }
+        }
+        if !loosened {
+            return Err((Fault::Tools, refusal));
+        }
+        compile(&tools).map(Some).map_err(|refusal| (Fault::Tools, refusal))
     }
 
     /// Reads one answer to this prompt.

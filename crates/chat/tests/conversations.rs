@@ -25,6 +25,7 @@ fn names() -> Vec<String> {
 
 fn weather() -> Tool {
     Tool {
+        strict: false,
         name: "get_weather".into(),
         description: Some("The weather of a city".into()),
         parameters: Some(json!({"type": "object", "required": ["city"], "properties": {

@@ -3,7 +3,8 @@
 //! One small lock, taken once a step by the engine and once a call by everybody else; nothing is computed under it.
 
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
     time::{Duration, Instant},
 };
 
@@ -91,6 +92,15 @@ impl State {
     }
 }
 
+/// A waker's part.
+struct Signal(Arc<Inbox>);
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+}
+
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that can panic runs under the lock.
@@ -117,6 +127,11 @@ impl Inbox {
     pub fn wake(&self) {
         self.lock().signalled = true;
         self.signal.notify_one();
+    }
+
+    /// Does the same as a waker.
+    pub fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(Arc::new(Signal(Arc::clone(self))))
     }
 
     /// Refuses new sequences from now on; of several deadlines the earliest holds.

@@ -1,6 +1,9 @@
 //! One sequence: its tokens, what was asked for, and its end of the channel.
 
-use std::time::{Duration, Instant};
+use std::{
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
 
 use models::Logits;
 
@@ -46,6 +49,8 @@ pub(crate) struct Sequence {
     /// Outputs that the reader's queue took when it was last asked.
     room: usize,
     stall: Option<Stall>,
+    /// Logits for the next token, which wait for the constraint's mask.
+    held: Option<Vec<f32>>,
     output: Sender,
 }
 
@@ -79,11 +84,20 @@ pub(crate) struct Committed {
 }
 
 /// What committing a row uses, kept between steps for its scratch memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Tools {
     sampler: Sampler,
     logprobs: Logprobs,
     allowed: Vec<u64>,
+    /// Wakes the engine when a mask is there.
+    waker: Waker,
+}
+
+impl Tools {
+    /// Tools of the engine that `waker` wakes.
+    pub fn new(waker: Waker) -> Self {
+        Self { sampler: Sampler::default(), logprobs: Logprobs::default(), allowed: Vec::new(), waker }
+    }
 }
 
 impl Sequence {
@@ -107,6 +121,7 @@ impl Sequence {
             draft: Vec::new(),
             room: 0,
             stall: None,
+            held: None,
             output,
         }
     }
@@ -136,6 +151,11 @@ impl Sequence {
         self.output.is_closed()
     }
 
+    /// Whether the next token waits for nothing but its mask.
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     fn generated(&self) -> usize {
         self.tokens.len() - self.prompt
     }
@@ -146,6 +166,9 @@ impl Sequence {
 
     /// What the reader allows; `None` when it has read nothing for `timeout`.
     pub fn readiness(&mut self, now: Instant, timeout: Duration) -> Option<Readiness> {
+        if self.is_held() {
+            return Some(Readiness::Stalled);
+        }
         // While the prompt is reported a row gives an output, the first row gives two and the last one a token more.
         let overhead = if self.reports_prompt() { 2 } else { 0 };
         let room = self.output.room(overhead + 1);
@@ -190,7 +213,8 @@ impl Sequence {
     pub fn propose(&mut self, most: usize, token_limit: usize) -> usize {
         // Each token of the draft that is right gives one more than itself.
         let left = (self.max_tokens - self.generated()).min(token_limit - self.tokens.len()).min(self.room);
-        if !self.reports_prompt() {
+        // A mask is made for one position at a time.
+        if !self.reports_prompt() && self.constraint.is_none() {
             self.draft.extend(self.tokens.last());
             self.speculation.propose(&self.tokens, most.min(left.saturating_sub(1)), &mut self.draft);
         }
@@ -244,10 +268,14 @@ impl Sequence {
             return Ok(all(Some(Finish::MaxTokens)));
         }
         let drafted = self.drafted(planned);
+        let logits = &logits[logits.len() - (drafted + 1) * vocabulary..];
+        if self.waits_for_mask(tools) {
+            self.held = Some(logits.to_vec());
+            return Ok(all(None));
+        }
         let mut accepted = 0;
-        for logits in logits[logits.len() - (drafted + 1) * vocabulary..].chunks_exact(vocabulary) {
-            let id = self.choose(logits, tools)?;
-            let finish = self.end_behind(id, token_limit);
+        for logits in logits.chunks_exact(vocabulary) {
+            let (id, finish) = self.go_on(logits, token_limit, tools)?;
             // The next row is about what follows the draft's token, so it counts only if this is the one.
             if finish.is_none() && self.draft.get(accepted + 1).is_some_and(|&token| token == id) && accepted < drafted
             {
@@ -260,6 +288,41 @@ impl Sequence {
             return Ok(Committed { rows: planned.rows - drafted + accepted, accepted, finish });
         }
         unreachable!("the last row's token is followed by no draft")
+    }
+
+    /// Chooses the token whose logits were held, if its mask is there by now; `None` if it is not. May panic as
+    /// [`commit`](Self::commit) may.
+    pub fn resume(&mut self, token_limit: usize, tools: &mut Tools) -> Option<Result<Committed, BadLogits>> {
+        if self.waits_for_mask(tools) {
+            return None;
+        }
+        let logits = self.held.take()?;
+        // Its rows were committed when they ran.
+        let committed = |(_, finish)| Committed { rows: 0, accepted: 0, finish };
+        Some(self.go_on(&logits, token_limit, tools).map(committed))
+    }
+
+    fn waits_for_mask(&mut self, tools: &Tools) -> bool {
+        let context = &mut Context::from_waker(&tools.waker);
+        self.constraint.as_mut().is_some_and(|constraint| constraint.poll_mask(context) == Poll::Pending)
+    }
+
+    /// Chooses the next token by a row of logits, takes it and sends it; which, and whether that was the end.
+    fn go_on(
+        &mut self,
+        logits: &[f32],
+        token_limit: usize,
+        tools: &mut Tools,
+    ) -> Result<(u32, Option<Finish>), BadLogits> {
+        let token = self.choose(logits, tools)?;
+        let id = token.id;
+        self.tokens.push(id);
+        self.penalties.count(id);
+        if let Some(constraint) = &mut self.constraint {
+            constraint.accept(id);
+        }
+        self.output.send(Output::Token(token));
+        Ok((id, self.end_behind(id, token_limit)))
     }
 
     /// Why the sequence ends with the token that it has just got, if it does.
@@ -298,9 +361,8 @@ impl Sequence {
         Ok(())
     }
 
-    /// Chooses the next token by a row of logits, takes it and sends it.
-    fn choose(&mut self, logits: &[f32], tools: &mut Tools) -> Result<u32, BadLogits> {
-        let Tools { sampler, logprobs, allowed } = tools;
+    fn choose(&mut self, logits: &[f32], tools: &mut Tools) -> Result<Token, BadLogits> {
+        let Tools { sampler, logprobs, allowed, .. } = tools;
         let allowed = match &mut self.constraint {
             Some(constraint) => {
                 allowed.clear();
@@ -318,17 +380,10 @@ impl Sequence {
             index: self.generated() as u64,
         };
         let id = sampler.choose(logits, &choice)?;
-        let token = match self.logprobs {
-            Some(top) => logprobs.token(logits, id, top)?,
-            None => Token { id, logprob: None, top: Vec::new() },
-        };
-        self.tokens.push(id);
-        self.penalties.count(id);
-        if let Some(constraint) = &mut self.constraint {
-            constraint.accept(id);
+        match self.logprobs {
+            Some(top) => logprobs.token(logits, id, top),
+            None => Ok(Token { id, logprob: None, top: Vec::new() }),
         }
-        self.output.send(Output::Token(token));
-        Ok(id)
     }
 
     /// Tells the reader that this was all.

@@ -17,6 +17,7 @@ use crate::{
     inbox::Inbox,
     scheduler::{Planned, Scheduler, SequenceId},
     sequence::{Committed, Sequence, Tools},
+    softmax::BadLogits,
 };
 
 /// What to do after a step.
@@ -76,7 +77,7 @@ impl Steps {
             scheduler: Scheduler::new(kv_blocks, config.max_sequences, config.step_rows),
             cost: StepCost::default(),
             last_step: None,
-            tools: Tools::default(),
+            tools: Tools::new(inbox.waker()),
             ended: Vec::new(),
             config,
             vocabulary: runner.vocabulary(),
@@ -145,7 +146,7 @@ impl Steps {
         let live = &mut self.live;
         live.earlier_preemptions += live.scheduler.preemptions();
         live.scheduler = Scheduler::new(live.kv_blocks, live.config.max_sequences, live.config.step_rows);
-        live.tools = Tools::default();
+        live.tools = Tools::new(live.inbox.waker());
         self.end_all(Finish::Failed);
     }
 }
@@ -209,8 +210,9 @@ impl Live {
         self.sequences.insert(id, sequence);
     }
 
-    /// Looks at every reader, then plans the next step.
+    /// Looks at every reader and every mask that is waited for, then plans the next step.
     fn schedule(&mut self, now: Instant) -> Vec<Planned> {
+        self.resume();
         let mut ended = Vec::new();
         for (&id, sequence) in &mut self.sequences {
             if sequence.is_cancelled() {
@@ -276,23 +278,43 @@ impl Live {
             // After a panic the sequence is thrown away, and the tools hold nothing but scratch memory.
             let committed =
                 guarded(|| sequence.commit(planned, own, self.vocabulary, self.token_limit, &mut self.tools));
-            match committed {
-                Ok(Ok(Committed { rows, accepted, finish })) => {
-                    self.tokens_accepted += accepted as u64;
-                    self.scheduler.commit(planned.id, rows, sequence.tokens());
-                    if let Some(finish) = finish {
-                        self.end(planned.id, finish);
-                    }
+            self.committed(planned.id, committed);
+        }
+    }
+
+    /// Lets the sequences go on whose masks have come.
+    fn resume(&mut self) {
+        let held: Vec<SequenceId> = self.sequences.iter().filter(|(_, s)| s.is_held()).map(|(&id, _)| id).collect();
+        for id in held {
+            let Some(sequence) = self.sequences.get_mut(&id) else { continue };
+            let Some(committed) = guarded(|| sequence.resume(self.token_limit, &mut self.tools)).transpose() else {
+                continue;
+            };
+            self.committed(id, committed);
+        }
+    }
+
+    /// Takes note of what came of a sequence's rows.
+    fn committed(&mut self, id: SequenceId, committed: std::thread::Result<Result<Committed, BadLogits>>) {
+        let finish = match committed {
+            Ok(Ok(Committed { rows, accepted, finish })) => {
+                self.tokens_accepted += accepted as u64;
+                if let Some(sequence) = self.sequences.get(&id) {
+                    self.scheduler.commit(id, rows, sequence.tokens());
                 }
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "no token can be chosen; the sequence fails");
-                    self.end(planned.id, Finish::Failed);
-                }
-                Err(_) => {
-                    tracing::error!("a panic while a token was chosen; the sequence fails");
-                    self.end(planned.id, Finish::Failed);
-                }
+                finish
             }
+            Ok(Err(error)) => {
+                tracing::error!(%error, "no token can be chosen; the sequence fails");
+                Some(Finish::Failed)
+            }
+            Err(_) => {
+                tracing::error!("a panic while a token was chosen; the sequence fails");
+                Some(Finish::Failed)
+            }
+        };
+        if let Some(finish) = finish {
+            self.end(id, finish);
         }
     }
 
@@ -345,11 +367,12 @@ impl Live {
         self.forward_time += forward_time;
     }
 
-    /// Nothing can run: only a reader, a newcomer or a deadline changes that.
+    /// Nothing can run: only a reader, a newcomer, a mask or a deadline changes that.
     fn sleep(&self, now: Instant) -> Next {
         let deadlines = self.sequences.values().filter_map(|s| s.deadline(now, self.config.reader_timeout));
         let deadline = deadlines.min();
-        debug_assert!(deadline.is_some() || self.sequences.is_empty(), "sequences wait for nothing");
+        let masks = self.sequences.values().any(Sequence::is_held);
+        debug_assert!(deadline.is_some() || masks || self.sequences.is_empty(), "sequences wait for nothing");
         Next::Sleep(deadline)
     }
 }

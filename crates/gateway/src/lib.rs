@@ -14,6 +14,7 @@ mod embedding;
 mod error;
 mod exchange;
 mod family;
+mod form;
 mod generation;
 mod journal;
 mod metering;

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use inference::Tool;
+use inference::{Tool, ToolChoice};
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -51,15 +51,19 @@ pub(crate) fn stops(parameter: &str, stops: Vec<String>) -> Result<Vec<String>, 
     Ok(stops)
 }
 
-/// Refuses the first of `parameters` that asks for something. Null, `false`, and empty texts, lists and objects do not.
-pub(crate) fn absent(parameters: &[(&str, Option<&Value>)]) -> Result<(), ApiError> {
-    let asks = |value: &Value| match value {
+/// Whether a value asks for something. Null, `false`, and empty texts, lists and objects do not.
+pub(crate) fn asks(value: &Value) -> bool {
+    match value {
         Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(list) => !list.is_empty(),
         Value::Object(map) => !map.is_empty(),
         Value::Bool(true) | Value::Number(_) => true,
-    };
+    }
+}
+
+/// Refuses the first of `parameters` that [asks](asks) for something.
+pub(crate) fn absent(parameters: &[(&str, Option<&Value>)]) -> Result<(), ApiError> {
     match parameters.iter().find(|(_, value)| value.is_some_and(asks)) {
         Some((parameter, _)) => Err(not_supported(parameter)),
         None => Ok(()),
@@ -83,6 +87,7 @@ pub(crate) fn tool(
     (name_at, name): (&str, String),
     description: Option<String>,
     (schema_at, schema): (&str, Option<Value>),
+    strict: bool,
 ) -> Result<(), ApiError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || name.len() > MOST_TOOL_NAME || !name.chars().all(plain) {
@@ -100,8 +105,20 @@ pub(crate) fn tool(
     if schema.as_ref().is_some_and(|schema| !schema.is_object()) {
         return Err(ApiError::invalid(schema_at, "the schema of a tool's arguments must be a JSON object"));
     }
-    tools.push(Tool { name, description, parameters: schema.map(|schema| schema.to_string()) });
+    tools.push(Tool { name, description, parameters: schema.map(|schema| schema.to_string()), strict });
     Ok(())
+}
+
+/// Refuses a choice of tools that none of them can meet.
+pub(crate) fn callable(tools: &[Tool], choice: &ToolChoice) -> Result<(), ApiError> {
+    let message = match choice {
+        ToolChoice::Required if tools.is_empty() => "tool_choice asks for a call, but there are no tools".to_owned(),
+        ToolChoice::Named(name) if !tools.iter().any(|tool| tool.name == *name) => {
+            format!("tool_choice names the tool {name:?}, which is not among the tools")
+        }
+        _ => return Ok(()),
+    };
+    Err(ApiError::invalid("tool_choice", message))
 }
 
 /// The text of the parts of a turn, each with its type, one below the other, as other engines join them.

@@ -13,4 +13,4 @@ pub use backend::{Backend, Capabilities, EventStream, Load, Prepared, TokenizeOp
 pub use embedding::{Dimensions, EmbedInput, EmbedRequest, Embedded, EmbeddingStream, PreparedEmbedding, Task};
 pub use error::Error;
 pub use event::{Event, FinishReason, TokenLogprob, Usage};
-pub use request::{ChatInput, Input, Message, Request, Role, Sampling, Tool, ToolCall, ToolChoice};
+pub use request::{ChatInput, Constraint, Form, Input, Message, Request, Role, Sampling, Tool, ToolCall, ToolChoice};

@@ -21,6 +21,8 @@ pub struct Request {
     pub logprobs: Option<u32>,
     /// Repeat the prompt before the first generated text of each choice (with its log-probabilities, when asked).
     pub echo: bool,
+    /// The form that the answer is held to.
+    pub constraint: Option<Constraint>,
     /// What may share cached prefixes with this request; set by the server, never by the caller.
     pub cache_salt: u64,
 }
@@ -38,6 +40,7 @@ impl Request {
             choices: 1,
             logprobs: None,
             echo: false,
+            constraint: None,
             cache_salt: 0,
         }
     }
@@ -54,6 +57,32 @@ pub enum Input {
     Chat(ChatInput),
 }
 
+/// A form that an answer is held to: whatever is generated has it, unless the answer is cut off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constraint {
+    /// The form.
+    pub form: Form,
+    /// The parameter that asked for it, by the name that the caller used.
+    pub parameter: String,
+}
+
+/// What an answer can be held to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that validates against this JSON schema, as text.
+    JsonSchema(String),
+    /// A text that this regular expression matches as a whole.
+    Regex(String),
+    /// One of these texts.
+    Choice(Vec<String>),
+    /// A text of this grammar, in Lark's syntax.
+    Lark(String),
+    /// A text of this grammar, in llama.cpp's syntax.
+    Gbnf(String),
+}
+
 /// A conversation, the tools that the model may call, and how it is to think.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChatInput {
@@ -63,6 +92,8 @@ pub struct ChatInput {
     pub tools: Vec<Tool>,
     /// Whether it calls them.
     pub tool_choice: ToolChoice,
+    /// At most one call a turn.
+    pub one_call: bool,
     /// Whether the model thinks first; `None` leaves that to its chat template.
     pub thinking: Option<bool>,
     /// How much it thinks, in the words of its chat template, such as `low`.
@@ -116,6 +147,8 @@ pub struct Tool {
     pub description: Option<String>,
     /// The JSON schema of its arguments, as text.
     pub parameters: Option<String>,
+    /// Every call of it has arguments that validate, or the request is refused.
+    pub strict: bool,
 }
 
 /// A call of a tool.
@@ -130,13 +163,17 @@ pub struct ToolCall {
 }
 
 /// Whether the model calls tools.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ToolChoice {
     /// As it likes.
     #[default]
     Auto,
     /// It does not, and is not told of them.
     None,
+    /// It calls at least one.
+    Required,
+    /// It calls the tool of this name, once.
+    Named(String),
 }
 
 /// How the next token is chosen. `None` takes the model's own default, and where it has none, the neutral value.

@@ -13,12 +13,16 @@ use tokio::sync::Semaphore;
 use crate::{
     answer::{self, Counts},
     choice::{Choice, Rules},
+    constraint::{Constraint, Constraints, Demands},
     prompt::{self, Prompt},
     reading::{self, Reading},
 };
 
 /// When a full queue is likely to have a place again.
 const RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// How long a request waits for what its answers are held to: usual schemas take milliseconds.
+const COMPILE_TIME: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// A loaded model.
 pub(crate) struct LocalBackend {
@@ -38,7 +42,10 @@ struct Shared {
     /// Sequences that can run and wait altogether: more choices than this can never be admitted.
     most_choices: usize,
     /// Bounds how many blocking threads render and tokenise at once.
-    preparing: Semaphore,
+    preparing: Arc<Semaphore>,
+    /// Bounds how many compile what answers are held to, which takes longer: nobody else waits for that.
+    compiling: Arc<Semaphore>,
+    constraints: Constraints,
 }
 
 impl LocalBackend {
@@ -57,9 +64,22 @@ impl LocalBackend {
             chat: template.is_some(),
             task: inference::Task::Generate,
         };
-        let preparing = Semaphore::new(threads.max(1));
+        let preparing = Arc::new(Semaphore::new(threads.max(1)));
+        let compiling = Arc::new(Semaphore::new((threads / 2).max(1)));
         let special = reading::special_tokens(&tokenizer);
-        let shared = Shared { tokenizer, template, special, engine, defaults, context_length, most_choices, preparing };
+        let constraints = Constraints::new(Arc::clone(&tokenizer));
+        let shared = Shared {
+            tokenizer,
+            template,
+            special,
+            engine,
+            defaults,
+            context_length,
+            most_choices,
+            preparing,
+            compiling,
+            constraints,
+        };
         Self { shared: Arc::new(shared), capabilities }
     }
 
@@ -69,14 +89,39 @@ impl LocalBackend {
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
-        let permit = self.shared.preparing.acquire().await.map_err(|_| Error::ShuttingDown)?;
-        let result = tokio::task::spawn_blocking(move || work(&shared)).await;
-        drop(permit);
-        result.unwrap_or_else(|panic| {
-            tracing::error!(%panic, "preparing a request failed");
-            Err(Error::Internal)
+        bounded(&self.shared.preparing, move || work(&shared)).await
+    }
+
+    /// Renders, tokenises and compiles a request.
+    async fn prepare(&self, request: Request) -> Result<PreparedRequest, Error> {
+        let shared = Arc::clone(&self.shared);
+        let prepared = self.blocking(move |_| PreparedRequest::new(shared, request)).await?;
+        if !prepared.is_held() {
+            return Ok(prepared);
+        }
+        let parameter = prepared.demands.parameter().to_owned();
+        let compiled = bounded(&self.shared.compiling, move || prepared.compile());
+        tokio::time::timeout(COMPILE_TIME, compiled).await.unwrap_or_else(|_| {
+            let message = format!("{parameter} cannot be honoured: it takes too long to compile");
+            Err(Error::invalid(parameter, message))
         })
     }
+}
+
+/// Runs `work` on a blocking thread while it has one of the `permits`, which it keeps to its end whoever waits for it.
+async fn bounded<T: Send + 'static>(
+    permits: &Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        work()
+    });
+    done.await.unwrap_or_else(|panic| {
+        tracing::error!(%panic, "preparing a request failed");
+        Err(Error::Internal)
+    })
 }
 
 impl Backend for LocalBackend {
@@ -85,12 +130,7 @@ impl Backend for LocalBackend {
     }
 
     fn prepare(&self, request: Request) -> BoxFuture<'_, Result<Box<dyn Prepared>, Error>> {
-        async move {
-            let shared = Arc::clone(&self.shared);
-            let prepared = self.blocking(move |_| PreparedRequest::new(shared, request)).await?;
-            Ok(Box::new(prepared) as Box<dyn Prepared>)
-        }
-        .boxed()
+        async move { Ok(Box::new(self.prepare(request).await?) as Box<dyn Prepared>) }.boxed()
     }
 
     fn tokenize(&self, text: String, options: TokenizeOptions) -> BoxFuture<'_, Result<Vec<u32>, Error>> {
@@ -136,6 +176,9 @@ struct PreparedRequest {
     reading: Option<Arc<Reading>>,
     merged_system: bool,
     max_tokens: usize,
+    /// What the answers are held to, until it is compiled.
+    demands: Demands,
+    constraint: Option<Constraint>,
 }
 
 impl PreparedRequest {
@@ -156,6 +199,7 @@ impl PreparedRequest {
                 ),
             ));
         }
+        let demands = Demands::take(&mut request);
         let input = std::mem::replace(&mut request.input, inference::Input::Tokens(Vec::new()));
         let Prompt { tokens: prompt, chat } =
             prompt::prompt(input, &shared.tokenizer, shared.template.as_ref(), shared.context_length)?;
@@ -169,7 +213,23 @@ impl PreparedRequest {
         let max_tokens = request.max_tokens.map_or(shared.context_length - prompt.len(), |most| most as usize);
         let merged_system = chat.as_ref().is_some_and(|chat| chat.merged_system);
         let reading = chat.map(|chat| Reading::new(chat, &shared.special)).transpose()?.map(Arc::new);
-        Ok(Self { shared, request, prompt, reading, merged_system, max_tokens })
+        let prepared = Self { shared, request, prompt, reading, merged_system, max_tokens, demands, constraint: None };
+        if prepared.is_held() && prepared.request.ignore_eos {
+            let message = "an answer that is held to a form ends where the form does, so end tokens cannot be ignored";
+            return Err(Error::invalid("ignore_eos", message));
+        }
+        Ok(prepared)
+    }
+
+    fn is_held(&self) -> bool {
+        self.demands.ask(self.reading.as_deref().map(Reading::prompt))
+    }
+
+    /// Compiles what the answers are held to.
+    fn compile(mut self) -> Result<Self, Error> {
+        let chat = self.reading.as_deref().map(Reading::prompt);
+        self.constraint = self.shared.constraints.compile(&self.demands, chat, self.request.cache_salt)?;
+        Ok(self)
     }
 
     fn end_tokens(&self) -> Vec<u32> {
@@ -203,6 +263,7 @@ impl Prepared for PreparedRequest {
             end_tokens: self.end_tokens(),
             logprobs: self.request.logprobs.is_some(),
             echo,
+            failure: Arc::default(),
             reading: self.reading.clone(),
         };
         let sampling = resolve(&self.request.sampling, &self.shared.defaults)?;
@@ -211,6 +272,9 @@ impl Prepared for PreparedRequest {
             .map(|index| {
                 let sampling =
                     engine::Sampling { seed: sampling.seed.wrapping_add(u64::from(index)), ..sampling.clone() };
+                let failure = Arc::default();
+                let rules = Rules { failure: Arc::clone(&failure), ..rules.clone() };
+                let constraint = self.constraint.as_ref().map(|constraint| constraint.begin(failure));
                 let tokens = self.shared.engine.submit(SequenceRequest {
                     prompt: self.prompt.clone(),
                     sampling,
@@ -220,10 +284,10 @@ impl Prepared for PreparedRequest {
                     logprobs: self.request.logprobs.map(|top| top as usize),
                     prompt_logprobs,
                     salt: self.request.cache_salt,
-                    constraint: None,
+                    constraint,
                 })?;
                 let tokenizer = Arc::clone(&self.shared.tokenizer);
-                Ok(Choice::new(index, tokens, tokenizer, rules.clone(), Arc::clone(&counts)))
+                Ok(Choice::new(index, tokens, tokenizer, rules, Arc::clone(&counts)))
             })
             .collect::<Result<Vec<_>, SubmitError>>()
             .map_err(|error| match error {

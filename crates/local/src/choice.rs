@@ -1,6 +1,9 @@
 //! One choice of an answer: tokens from the engine become text, up to a stop, and the text what it means.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, OnceLock},
+};
 
 use engine::{Finish, Output, Token, Tokens};
 use inference::{Error, Event, FinishReason, TokenLogprob};
@@ -24,6 +27,8 @@ pub(crate) struct Rules {
     pub logprobs: bool,
     /// Text to send before what is generated: the prompt, when it is echoed as a whole.
     pub echo: Option<String>,
+    /// What made the constraint fail, where there is one and it did.
+    pub failure: Arc<OnceLock<Error>>,
     /// How the answer to a conversation is read; other answers are nothing but text.
     pub reading: Option<Arc<Reading>>,
 }
@@ -146,7 +151,7 @@ impl Choice {
             Finish::MaxTokens | Finish::ContextFull => FinishReason::Length,
             Finish::ShutDown => return Err(Error::ShuttingDown),
             Finish::SlowReader => return Err(Error::SlowReader),
-            Finish::Failed => return Err(Error::Internal),
+            Finish::Failed => return Err(self.rules.failure.get().cloned().unwrap_or(Error::Internal)),
         };
         let rest = self.answer_text.finish();
         let mut text = self.stops.push(&rest).text;

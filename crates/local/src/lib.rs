@@ -7,8 +7,10 @@
 mod answer;
 mod backend;
 mod choice;
+mod constraint;
 mod embedding;
 mod load;
+mod masks;
 mod memory;
 mod passes;
 mod prompt;

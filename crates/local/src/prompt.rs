@@ -107,10 +107,10 @@ fn convert(conversation: ChatInput) -> Result<chat::Conversation, Error> {
     let tool = |tool: inference::Tool| {
         let parameters = tool.parameters.map(|schema| serde_json::from_str(&schema)).transpose();
         let parameters = parameters.map_err(|_| Error::invalid("tools", "a tool's schema is no JSON"))?;
-        Ok(chat::Tool { name: tool.name, description: tool.description, parameters })
+        Ok(chat::Tool { name: tool.name, description: tool.description, parameters, strict: tool.strict })
     };
     let tools = match conversation.tool_choice {
-        ToolChoice::Auto => conversation.tools,
+        ToolChoice::Auto | ToolChoice::Required | ToolChoice::Named(_) => conversation.tools,
         // A model that is not told of tools calls none.
         ToolChoice::None => Vec::new(),
     };

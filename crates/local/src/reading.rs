@@ -29,6 +29,11 @@ impl Reading {
         Ok(Self { prompt, shown, salt })
     }
 
+    /// The prompt that is answered.
+    pub fn prompt(&self) -> &Prompt {
+        &self.prompt
+    }
+
     /// Whether a special token reaches the reader.
     pub fn shows(&self, token: u32) -> bool {
         self.shown.contains(&token)

@@ -12,7 +12,7 @@ mod tool;
 
 pub use chat::{
     ChatChoice, ChatChunk, ChatChunkChoice, ChatLogprobs, ChatMessage, ChatRequest, ChatResponse, ChatTokenLogprob,
-    ChatTopLogprob, Content, ContentPart, Delta, ResponseFormat, ResponseMessage,
+    ChatTopLogprob, Content, ContentPart, Delta, JsonSchemaFormat, ResponseFormat, ResponseMessage,
 };
 pub use completion::{
     CompletionChoice, CompletionLogprobs, CompletionRequest, CompletionResponse, Prompt, PromptItem, TopLogprobs,
@@ -21,7 +21,8 @@ pub use embedding::{EmbeddingObject, EmbeddingRequest, EmbeddingResponse, Embedd
 pub use error::{ErrorBody, ErrorResponse};
 pub use model::{Model, ModelList};
 pub use tool::{
-    FunctionCall, FunctionCallDelta, FunctionDefinition, NamedTool, Tool, ToolCall, ToolCallDelta, ToolChoice,
+    FunctionCall, FunctionCallDelta, FunctionDefinition, NamedFunction, NamedTool, Tool, ToolCall, ToolCallDelta,
+    ToolChoice,
 };
 
 use serde::{Deserialize, Deserializer, Serialize};

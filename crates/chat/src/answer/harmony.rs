@@ -10,6 +10,7 @@ use super::{
     json::{Json, Step},
     marker::Markers,
 };
+use crate::constraint::{Part, Vocabulary};
 
 const START: &str = "<|start|>";
 const CHANNEL: &str = "<|channel|>";
@@ -21,6 +22,15 @@ const RETURN: &str = "<|return|>";
 
 /// All marks of the format.
 pub(super) const MARKS: [&str; 7] = [START, CHANNEL, CONSTRAIN, MESSAGE, END, CALL, RETURN];
+
+/// What stands before the form of an answer that is held to one: the analysis, then the final message's header; before `calls`
+/// may be, the header is theirs.
+pub(super) fn before(calls: bool, vocabulary: &Vocabulary) -> Vec<Part> {
+    let tokens = |text: &str| Part::Tokens(vocabulary.spell(text));
+    let analysis = tokens(&format!("{CHANNEL}analysis{MESSAGE}"));
+    let last = if calls { format!("{START}assistant") } else { format!("{START}assistant{CHANNEL}final{MESSAGE}") };
+    vec![analysis, Part::UpTo(END.to_owned()), tokens(&last)]
+}
 
 /// Longest header, in bytes.
 const MOST_HEADER: usize = 512;

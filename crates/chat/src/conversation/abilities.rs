@@ -187,6 +187,7 @@ fn call(name: &str, id: String) -> Call {
 
 fn render(template: &Template, messages: &[Value], with_tool: bool) -> Option<String> {
     let declared = Tool {
+        strict: false,
         name: TOOL.to_owned(),
         description: Some("b".to_owned()),
         parameters: serde_json::from_str(

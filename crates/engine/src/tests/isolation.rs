@@ -1,5 +1,7 @@
 //! What goes wrong in one request stays there.
 
+use std::sync::Mutex;
+
 use crate::Constraint;
 
 use super::*;
@@ -145,4 +147,75 @@ fn after_a_reset_the_engine_is_empty_and_works() {
     harness.assert_idle();
     let mut later = harness.submit(request(&[2], 10));
     assert_eq!(end(&harness.finish(&mut later)), Some(Finish::MaxTokens));
+}
+
+/// A constraint that allows everything, when the test lets it.
+struct Withheld(Arc<Mutex<Gate>>);
+
+#[derive(Default)]
+struct Gate {
+    open: bool,
+    waker: Option<Waker>,
+}
+
+impl Constraint for Withheld {
+    fn poll_mask(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut gate = self.0.lock().unwrap();
+        gate.waker = Some(context.waker().clone());
+        if gate.open { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn mask(&mut self, allowed: &mut [u64]) {
+        allowed.fill(u64::MAX);
+    }
+
+    fn accept(&mut self, _token: u32) {}
+
+    fn rollback(&mut self, _tokens: usize) {}
+}
+
+#[test]
+fn while_a_mask_is_withheld_the_neighbours_go_on_and_then_nothing_is_lost() {
+    let script = Script::default();
+    let gate = Arc::<Mutex<Gate>>::default();
+    let mut harness = Harness::new(script.clone(), Config::default());
+    let constraint: Option<Box<dyn Constraint>> = Some(Box::new(Withheld(Arc::clone(&gate))));
+    let mut slow = harness.submit(SequenceRequest { constraint, ..request(&[9], 10) });
+    let mut neighbour = harness.submit(request(&[1, 2, 3], 30));
+    assert_eq!(harness.finish(&mut neighbour), alone(&script, request(&[1, 2, 3], 30)));
+    assert!(read(&mut slow).is_empty());
+    // Alone, it costs no steps until it is woken.
+    assert_eq!(harness.step(), Next::Sleep(None));
+    assert!(!harness.inbox.is_signalled());
+    gate.lock().unwrap().open = true;
+    gate.lock().unwrap().waker.take().unwrap().wake();
+    assert!(harness.inbox.is_signalled());
+    assert_eq!(harness.finish(&mut slow), alone(&script, request(&[9], 10)));
+    harness.assert_idle();
+}
+
+#[test]
+fn who_leaves_while_a_mask_is_withheld_leaves_nothing_behind() {
+    let mut harness = Harness::new(Script::default(), Config::default());
+    let constraint: Option<Box<dyn Constraint>> = Some(Box::new(Withheld(Arc::default())));
+    let slow = harness.submit(SequenceRequest { constraint, ..request(&[9], 10) });
+    harness.step();
+    drop(slow);
+    harness.assert_idle();
+}
+
+#[test]
+fn a_sequence_that_waits_for_its_mask_can_lose_its_blocks() {
+    // The older neighbour needs every block there is.
+    let script = Script { kv_blocks: 4, ..Script::default() };
+    let gate = Arc::<Mutex<Gate>>::default();
+    let mut harness = Harness::new(script.clone(), Config::default());
+    let mut neighbour = harness.submit(request(&[1], 60));
+    let constraint: Option<Box<dyn Constraint>> = Some(Box::new(Withheld(Arc::clone(&gate))));
+    let mut slow = harness.submit(SequenceRequest { constraint, ..request(&[9], 10) });
+    assert_eq!(harness.finish(&mut neighbour), alone(&script, request(&[1], 60)));
+    assert_eq!(harness.steps.snapshot().preemptions, 1);
+    gate.lock().unwrap().open = true;
+    assert_eq!(harness.finish(&mut slow), alone(&script, request(&[9], 10)));
+    harness.assert_idle();
 }

@@ -3,7 +3,7 @@
 use axum::Router;
 use serde_json::{Value, json};
 
-use crate::stage::{Script, Scripted, app, check};
+use crate::stage::{Script, Scripted, app, check, says};
 
 async fn refused(app: &Router, path: &str, body: Value, param: &str, code: &str) {
     let answer = check(app, "POST", path, body.clone(), 400).await.json();
@@ -66,31 +66,12 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
     let app = app(Scripted::new(|_| Script::Panic));
     let chat = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
     let completion = json!({"model": "m", "prompt": "x"});
-    for (name, value) in [
-        ("response_format", json!({"type": "json_object"})),
-        ("guided_json", json!({"type": "object"})),
-        ("guided_regex", json!("a+")),
-        ("guided_choice", json!(["a"])),
-        ("guided_grammar", json!("root ::= \"a\"")),
-        ("structured_outputs", json!({"json": {"type": "object"}})),
-        ("grammar", json!("root ::= \"a\"")),
-        ("json_schema", json!({"type": "object"})),
-    ] {
-        refused(&app, "/v1/chat/completions", with(chat.clone(), name, &value), name, "unsupported_value").await;
-        refused(&app, "/v1/completions", with(completion.clone(), name, &value), name, "unsupported_value").await;
-    }
-    for (name, value) in [
-        ("tool_choice", json!("required")),
-        ("tool_choice", json!({"type": "function", "function": {"name": "f"}})),
-        ("functions", json!([{"name": "f"}])),
-        ("modalities", json!(["text", "audio"])),
-    ] {
+    for (name, value) in [("functions", json!([{"name": "f"}])), ("modalities", json!(["text", "audio"]))] {
         refused(&app, "/v1/chat/completions", with(chat.clone(), name, &value), name, "unsupported_value").await;
     }
     let function = |function: Value| json!({"type": "function", "function": function});
     for (name, tools, code) in [
         ("tools[0].type", json!([{"type": "web_search"}]), "unsupported_value"),
-        ("tools[0].function.strict", json!([function(json!({"name": "f", "strict": true}))]), "unsupported_value"),
         ("tools[0].function", json!([{"type": "function"}]), "invalid_value"),
         ("tools[0].function.name", json!([function(json!({"name": ""}))]), "invalid_value"),
         ("tools[0].function.name", json!([function(json!({"name": "a b"}))]), "invalid_value"),
@@ -107,12 +88,16 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
     let many: Vec<Value> = (0..129).map(|index| function(json!({"name": format!("f{index}")}))).collect();
     refused(&app, "/v1/chat/completions", with(chat.clone(), "tools", &many.into()), "tools", "invalid_value").await;
     let one = with(chat.clone(), "tools", &json!([function(json!({"name": "f"}))]));
-    let serial = with(one.clone(), "parallel_tool_calls", &json!(false));
-    refused(&app, "/v1/chat/completions", serial, "parallel_tool_calls", "unsupported_value").await;
-    for choice in [json!("some"), json!(5)] {
+    for choice in
+        [json!("some"), json!(5), json!({"type": "function"}), json!({"type": "function", "function": {"name": "g"}})]
+    {
         let body = with(one.clone(), "tool_choice", &choice);
         refused(&app, "/v1/chat/completions", body, "tool_choice", "invalid_value").await;
     }
+    let without = with(chat.clone(), "tool_choice", &json!("required"));
+    refused(&app, "/v1/chat/completions", without, "tool_choice", "invalid_value").await;
+    let other = with(one, "tool_choice", &json!({"type": "allowed_tools", "mode": "auto"}));
+    refused(&app, "/v1/chat/completions", other, "tool_choice", "unsupported_value").await;
     let effort = with(chat.clone(), "reasoning_effort", &json!("much"));
     refused(&app, "/v1/chat/completions", effort, "reasoning_effort", "invalid_value").await;
     for (name, value) in [("suffix", json!("s")), ("best_of", json!(2))] {
@@ -180,4 +165,29 @@ async fn a_prompt_that_cannot_be_is_named_with_its_place() {
     }
     let body = json!({"model": "m", "prompt": vec!["a"; 2], "n": 65});
     refused(&app, "/v1/completions", body, "prompt", "invalid_value").await;
+}
+
+#[tokio::test]
+async fn a_form_reaches_the_backend_under_its_parameters_name() {
+    let backend = Scripted::new(|_| Script::Events(says("x")));
+    let app = app(backend.clone());
+    let chat = json!({"model": "m", "messages": [{"role": "user", "content": "x"}]});
+    let completion = json!({"model": "m", "prompt": "x"});
+    for (name, value) in [
+        ("response_format", json!({"type": "json_object"})),
+        ("guided_json", json!({"type": "object"})),
+        ("guided_regex", json!("a+")),
+        ("guided_choice", json!(["a"])),
+        ("guided_grammar", json!("root ::= \"a\"")),
+        ("structured_outputs", json!({"json": {"type": "object"}})),
+        ("grammar", json!("root ::= \"a\"")),
+        ("json_schema", json!({"type": "object"})),
+    ] {
+        for (path, body) in [("/v1/chat/completions", &chat), ("/v1/completions", &completion)] {
+            check(&app, "POST", path, with(body.clone(), name, &value), 200).await;
+            let asked = backend.asked.lock().unwrap().pop().unwrap();
+            let parameter = asked.constraint.unwrap().parameter;
+            assert!(parameter.starts_with(name), "{parameter}");
+        }
+    }
 }

@@ -111,8 +111,10 @@ fn conversation() -> ChatInput {
             name: "get_weather".into(),
             description: Some("The weather".into()),
             parameters: Some("{\"type\":\"object\",\"properties\":{\"z\":{},\"a\":{}}}".into()),
+            strict: false,
         }],
         tool_choice: ToolChoice::None,
+        one_call: false,
         thinking: Some(false),
         reasoning_effort: None,
     }

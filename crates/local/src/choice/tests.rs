@@ -86,7 +86,7 @@ fn answer(engine: &Engine, prompt: usize, choices: u32, rules: &Rules, max_token
 }
 
 fn rules(stop: Vec<String>, end_tokens: Vec<u32>) -> Rules {
-    Rules { stop, min_tokens: 0, end_tokens, logprobs: false, echo: None, reading: None }
+    Rules { stop, min_tokens: 0, end_tokens, logprobs: false, echo: None, failure: Arc::default(), reading: None }
 }
 
 /// How many tokens of `text` are committed and delivered: up to the one that completes a stop, or else all, with the one
@@ -181,7 +181,7 @@ fn conversation(text: &str, max_tokens: usize) -> Vec<Event> {
     let chat = chat::Chat::new(source, None, None, Vec::new()).expect("a template");
     let conversation = chat::Conversation {
         messages: vec![chat::Message::new(chat::Role::User, "?")],
-        tools: vec![chat::Tool { name: "f".into(), description: None, parameters: None }],
+        tools: vec![chat::Tool { name: "f".into(), description: None, parameters: None, strict: false }],
         ..chat::Conversation::default()
     };
     let prompt = chat.render(&conversation, 0).expect("a prompt");

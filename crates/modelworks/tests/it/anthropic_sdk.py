@@ -2,6 +2,7 @@
 errors."""
 
 import asyncio
+import json
 import os
 
 import anthropic
@@ -120,8 +121,22 @@ def tools():
     assert client.messages.count_tokens(model=MODEL, messages=history, tools=[weather]).input_tokens == prompt(answer.usage)
     lost = lambda: ask("", messages=[question, history[2]], **asked)
     assert "toolu_1" in refused(anthropic.BadRequestError, lost).body["error"]["message"]
-    forced = lambda: ask("", messages=[question], tool_choice={"type": "any"}, **asked)
-    assert "tool_choice" in refused(anthropic.BadRequestError, forced).body["error"]["message"]
+    asked["max_tokens"] = 120
+    for choice in ({"type": "any", "disable_parallel_tool_use": True}, {"type": "tool", "name": "get_weather"}):
+        forced = ask("", messages=[question], tool_choice=choice, **asked)
+        assert [block.type for block in forced.content] == ["tool_use"] and forced.stop_reason == "tool_use", forced
+        assert forced.content[0].name == "get_weather" and isinstance(forced.content[0].input["city"], str), forced
+        with client.messages.stream(**options("", messages=[question], tool_choice=choice, **asked)) as events:
+            assert plain(events.get_final_message()) == plain(forced)
+    missing = lambda: ask("", messages=[question], tool_choice={"type": "tool", "name": "get_time"}, **asked)
+    assert "tool_choice" in refused(anthropic.BadRequestError, missing).body["error"]["message"]
+
+
+def structured():
+    schema = {"type": "object", "properties": {"color": {"enum": ["red", "blue"]}}, "required": ["color"]}
+    form = {"format": {"type": "json_schema", "schema": {**schema, "additionalProperties": False}}}
+    answer = ask("Pick a color.", extra_body={"output_config": form})
+    assert json.loads(answer.content[0].text)["color"] in ("red", "blue"), answer
 
 
 def models():
@@ -166,6 +181,7 @@ stream()
 stop_sequences()
 count_tokens()
 tools()
+structured()
 models()
 errors()
 asyncio.run(asynchronous())

@@ -6,6 +6,7 @@ mod anthropic_sdk;
 mod commands;
 mod embeddings;
 mod folders;
+mod forms;
 mod hang_up;
 mod kills;
 mod lifecycle;

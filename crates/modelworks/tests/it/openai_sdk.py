@@ -1,9 +1,13 @@
-"""Drives the server with the official SDK: chat, streams, async, errors, models, logprobs, n, stop, tools."""
+"""Drives the server with the official SDK: chat, streams, async, errors, models, logprobs, n, stop, tools,
+answers of a form."""
 
 import asyncio
+import json
 import os
+import typing
 
 import openai
+import pydantic
 
 MODEL = os.environ["MODEL"]
 client = openai.OpenAI(max_retries=0)
@@ -139,8 +143,65 @@ def tools():
     assert none.usage.prompt_tokens < whole.usage.prompt_tokens - 20, "the model is not told of the tools"
     lost = refused(openai.BadRequestError, lambda: client.chat.completions.create(messages=history[::2], **options))
     assert lost.param == "messages[1].tool_call_id", lost
-    forced = lambda: client.chat.completions.create(messages=[question], tool_choice="required", **options)
+    unknown = {"type": "function", "function": {"name": "get_time"}}
+    forced = lambda: client.chat.completions.create(messages=[question], tool_choice=unknown, **options)
     assert refused(openai.BadRequestError, forced).param == "tool_choice"
+
+
+def forced_tools():
+    """The model calls, gets the result and is made to call again; so small a one would not by itself."""
+    time = {"name": "get_time", "parameters": {"type": "object", "properties": {"zone": {"enum": ["UTC", "CET"]}}}}
+    tools = [WEATHER, {"type": "function", "function": {**time, "strict": True}}]
+    options = {"model": MODEL, "temperature": 0, "max_tokens": 120, "tools": tools, "parallel_tool_calls": False}
+    history = [{"role": "user", "content": "What is the weather in Paris?"}]
+    for round in range(2):
+        answer = client.chat.completions.create(messages=history, tool_choice="required", **options)
+        choice = answer.choices[0]
+        assert choice.finish_reason == "tool_calls" and len(choice.message.tool_calls) == 1, answer
+        call = choice.message.tool_calls[0]
+        arguments = json.loads(call.function.arguments)
+        if call.function.name == "get_weather":
+            assert isinstance(arguments["city"], str), arguments
+        else:
+            assert call.function.name == "get_time" and arguments.get("zone") in (None, "UTC", "CET"), call
+        history += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "It is 21 degrees and sunny."}]
+    final = client.chat.completions.create(messages=history, tool_choice="none", **options)
+    assert final.choices[0].message.content and not final.choices[0].message.tool_calls, final
+    named = {"type": "function", "function": {"name": "get_time"}}
+    chunks = client.chat.completions.create(messages=history[:1], tool_choice=named, stream=True, **options)
+    deltas = [call for chunk in chunks for choice in chunk.choices for call in choice.delta.tool_calls or []]
+    assert deltas[0].function.name == "get_time" and {delta.index for delta in deltas} == {0}, deltas
+    json.loads("".join(delta.function.arguments for delta in deltas))
+
+
+class Pet(pydantic.BaseModel):
+    kind: typing.Literal["cat", "dog"]
+    name: str = pydantic.Field(max_length=12)
+
+
+class Household(pydantic.BaseModel):
+    city: str = pydantic.Field(max_length=20)
+    people: int = pydantic.Field(ge=1, le=12)
+    pets: list[Pet] = pydantic.Field(max_length=2)
+    garden: bool | None
+
+
+def structured():
+    messages = [{"role": "user", "content": "Make up a household."}]
+    options = {"model": MODEL, "messages": messages, "max_tokens": 300, "seed": 3}
+    for temperature in (0, 1):
+        answer = client.chat.completions.parse(response_format=Household, temperature=temperature, **options)
+        assert isinstance(answer.choices[0].message.parsed, Household), answer
+    with client.chat.completions.stream(response_format=Household, temperature=1, **options) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    assert streamed.parsed == answer.choices[0].message.parsed, (streamed, answer)
+    cut = {**options, "max_tokens": 3}
+    refused(openai.LengthFinishReasonError, lambda: client.chat.completions.parse(response_format=Household, **cut))
+    wrong = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"properties": {"a": {"not": {}}}}}}
+    error = refused(openai.BadRequestError, lambda: client.chat.completions.create(response_format=wrong, **options))
+    assert error.param == "response_format.json_schema.schema" and "`not` at #/properties/a" in str(error), error
+    chosen = client.chat.completions.create(extra_body={"structured_outputs": {"choice": ["red", "blue"]}}, **options)
+    assert chosen.choices[0].message.content in ("red", "blue"), chosen
 
 
 def models():
@@ -188,6 +249,8 @@ logprobs()
 stop()
 completions()
 tools()
+forced_tools()
+structured()
 models()
 errors()
 asyncio.run(asynchronous())

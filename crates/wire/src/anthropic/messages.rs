@@ -39,17 +39,17 @@ pub struct MessagesRequest {
     /// What the model may call.
     #[serde(default)]
     pub tools: Option<Vec<Tool>>,
-    /// `auto` (the default where there are tools) or `none`. Others are not supported yet.
+    /// `auto` (the default where there are tools), `none`, `any` or `tool`.
     #[serde(default)]
     pub tool_choice: Option<ToolChoice>,
     /// Whether the model thinks first: `disabled` or `adaptive`. Default: as its template has it. `enabled`, which has a
     /// budget, is not supported yet.
     #[serde(default)]
     pub thinking: Option<Thinking>,
-    /// Not supported yet.
+    /// `format`: the form that the answer is held to, of type `json_schema` with a `schema`. Nothing else is supported.
     #[serde(default)]
     pub output_config: Option<Value>,
-    /// Not supported yet. The older place of `output_config.format`.
+    /// The older place of `output_config.format`.
     #[serde(default)]
     pub output_format: Option<Value>,
     /// Not supported.
@@ -138,7 +138,7 @@ pub struct Tool {
     /// The JSON schema of its arguments.
     #[serde(default)]
     pub input_schema: Option<Value>,
-    /// `true` is not supported yet: arguments that are not held to the schema would be wrong.
+    /// Whether arguments are held to the schema, or the request refused.
     #[serde(default)]
     pub strict: Option<bool>,
 }
@@ -149,7 +149,10 @@ pub struct Tool {
 pub struct ToolChoice {
     /// `auto`, `none`, `any` or `tool`.
     pub r#type: String,
-    /// `true` is not supported yet.
+    /// Of `tool`: which one.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// At most one call a turn.
     #[serde(default)]
     pub disable_parallel_tool_use: Option<bool>,
 }

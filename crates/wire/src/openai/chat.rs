@@ -58,37 +58,37 @@ pub struct ChatRequest {
     /// From token id to what is added to its logit, -100 to 100.
     #[serde(default)]
     pub logit_bias: Option<BTreeMap<String, f64>>,
-    /// Only `{"type": "text"}` is supported.
+    /// The form that the answer is held to: `text`, `json_object` or `json_schema`.
     #[serde(default)]
     pub response_format: Option<ResponseFormat>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a JSON schema that the answer validates against.
     #[serde(default)]
     pub guided_json: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a regular expression that matches the whole answer.
     #[serde(default)]
     pub guided_regex: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a list of texts, of which the answer is one.
     #[serde(default)]
     pub guided_choice: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a grammar in Lark's syntax, or in llama.cpp's (GBNF).
     #[serde(default)]
     pub guided_grammar: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: an object with one of `json`, `regex`, `choice`, `grammar` and `json_object`.
     #[serde(default)]
     pub structured_outputs: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as llama.cpp's server names it: a grammar in its syntax (GBNF), or in Lark's.
     #[serde(default)]
     pub grammar: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as llama.cpp's server names it: a JSON schema that the answer validates against.
     #[serde(default)]
     pub json_schema: Option<Value>,
     /// What the model may call.
     #[serde(default)]
     pub tools: Option<Vec<Tool>>,
-    /// `auto` (the default where there are tools) or `none`. Others are not supported yet.
+    /// `auto` (the default where there are tools), `none`, `required`, or a tool by name.
     #[serde(default)]
     pub tool_choice: Option<ToolChoice>,
-    /// Whether one turn may hold several calls; `false` is not supported yet.
+    /// Whether one turn may hold several calls. Default: it may.
     #[serde(default)]
     pub parallel_tool_calls: Option<bool>,
     /// How much the model shall think, where its template knows the word; `none` asks it not to think.
@@ -171,8 +171,28 @@ pub struct ContentPart {
 /// The form that the answer must have.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct ResponseFormat {
-    /// Only `text` is supported.
+    /// `text`, `json_object` or `json_schema`.
     pub r#type: String,
+    /// Of `json_schema`.
+    #[serde(default)]
+    pub json_schema: Option<JsonSchemaFormat>,
+    /// Extension, as llama.cpp's server takes it beside any type of JSON: the schema.
+    #[serde(default)]
+    pub schema: Option<Value>,
+}
+
+/// A JSON schema that the answer validates against.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct JsonSchemaFormat {
+    /// A name for people.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// The schema.
+    #[serde(default)]
+    pub schema: Option<Value>,
+    /// Every answer is held to the schema here, strict or not.
+    #[serde(default)]
+    pub strict: Option<bool>,
 }
 
 /// The next turn, whole.

@@ -79,25 +79,25 @@ pub struct CompletionRequest {
     /// Extension: end tokens do not end the answer.
     #[serde(default)]
     pub ignore_eos: Option<bool>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a JSON schema that the answer validates against.
     #[serde(default)]
     pub guided_json: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a regular expression that matches the whole answer.
     #[serde(default)]
     pub guided_regex: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a list of texts, of which the answer is one.
     #[serde(default)]
     pub guided_choice: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: a grammar in Lark's syntax, or in llama.cpp's (GBNF).
     #[serde(default)]
     pub guided_grammar: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as vLLM names it: an object with one of `json`, `regex`, `choice`, `grammar` and `json_object`.
     #[serde(default)]
     pub structured_outputs: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as llama.cpp's server names it: a grammar in its syntax (GBNF), or in Lark's.
     #[serde(default)]
     pub grammar: Option<Value>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// Extension, as llama.cpp's server names it: a JSON schema that the answer validates against.
     #[serde(default)]
     pub json_schema: Option<Value>,
     /// Extension: the form that the answer must have; only `{"type": "text"}` is supported.

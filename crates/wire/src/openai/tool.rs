@@ -30,7 +30,7 @@ pub struct FunctionDefinition {
     /// The JSON schema of its arguments. Default: it has none.
     #[serde(default)]
     pub parameters: Option<Value>,
-    /// `true` is not supported yet: arguments that are not held to the schema would be wrong.
+    /// Whether arguments are held to the schema, or the request refused.
     #[serde(default)]
     pub strict: Option<bool>,
 }
@@ -48,8 +48,18 @@ pub enum ToolChoice {
 /// A tool that the model has to call.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct NamedTool {
-    /// The kind of choice.
+    /// Only `function` is supported.
     pub r#type: String,
+    /// The tool.
+    #[serde(default)]
+    pub function: Option<NamedFunction>,
+}
+
+/// The name of a function that the model has to call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NamedFunction {
+    /// The name.
+    pub name: String,
 }
 
 impl<'de> Deserialize<'de> for ToolChoice {

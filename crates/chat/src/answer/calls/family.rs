@@ -7,6 +7,7 @@ use super::{
     named::{self, Named},
     parameters::{Parameters, Tags},
 };
+use crate::constraint::calls::{Arguments, Notation};
 
 /// How a model family writes its calls.
 #[derive(Debug)]
@@ -21,6 +22,56 @@ pub(crate) struct Family {
     pub(super) closings: &'static [&'static str],
     /// A call may also begin with nothing but its JSON, where no text stands before it.
     pub(super) bare: bool,
+    /// How a call is written that the model is held to; the second way is that of templates with this evidence.
+    pub(super) written: (Notation, Option<(&'static str, Notation)>),
+}
+
+/// A JSON object that names the tool and holds its arguments, behind `open`.
+const fn envelope(open: &'static str, between: &'static str, close: &'static str, arguments: &'static str) -> Notation {
+    Notation { open, between, close, name: "{\"name\": \"", arguments: Arguments::Json(arguments), end: "}" }
+}
+
+/// Under this key.
+const ARGUMENTS: &str = "\", \"arguments\": ";
+
+/// In tags of its own.
+const fn tagged(open: &'static str, between: &'static str, end: &'static str) -> Notation {
+    Notation { open, between, close: "", name: "\n{\"name\": \"", arguments: Arguments::Json(ARGUMENTS), end }
+}
+
+/// DeepSeek's, between its marks.
+const fn deepseek(name: &'static str, arguments: &'static str, end: &'static str) -> Notation {
+    Notation {
+        open: "<｜tool▁calls▁begin｜>",
+        between: "\n",
+        close: "<｜tool▁calls▁end｜>",
+        name,
+        arguments: Arguments::Json(arguments),
+        end,
+    }
+}
+
+/// DeepSeek's tags since its version 3.2.
+const fn dsml(open: &'static str, close: &'static str) -> Notation {
+    Notation {
+        open,
+        between: "\n",
+        close,
+        name: "<｜DSML｜invoke name=\"",
+        arguments: Arguments::Tags {
+            behind_name: "\">\n",
+            open: "<｜DSML｜parameter name=\"",
+            text: "\" string=\"true\">",
+            json: "\" string=\"false\">",
+            close: "</｜DSML｜parameter>\n",
+        },
+        end: "</｜DSML｜invoke>",
+    }
+}
+
+/// Gemma's, with these marks and this quote.
+const fn gemma(open: &'static str, end: &'static str, quote: &'static str) -> Notation {
+    Notation { open, between: open, close: "", name: "call:", arguments: Arguments::Gemma(quote), end }
 }
 
 /// How a call goes on behind its opening.
@@ -78,6 +129,7 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["<tool_call|>"],
         bare: false,
+        written: (gemma("<|tool_call>", "<tool_call|>", "<|\"|>"), None),
     },
     // Function Gemma.
     Family {
@@ -86,6 +138,7 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["<end_function_call>"],
         bare: false,
+        written: (gemma("<start_function_call>", "<end_function_call>", "<escape>"), None),
     },
     Family {
         evidence: &["｜DSML｜"],
@@ -97,6 +150,10 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["</｜DSML｜function_calls>", "</｜DSML｜tool_calls>"],
         bare: false,
+        written: (
+            dsml("<｜DSML｜function_calls>\n", "\n</｜DSML｜function_calls>"),
+            Some(("<｜DSML｜tool_calls>", dsml("<｜DSML｜tool_calls>\n", "\n</｜DSML｜tool_calls>"))),
+        ),
     },
     Family {
         evidence: &["<｜tool▁calls▁begin｜>"],
@@ -104,6 +161,13 @@ static FAMILIES: &[Family] = &[
         sections: &["<｜tool▁calls▁begin｜>"],
         closings: &["```", "<｜tool▁call▁end｜>", "<｜tool▁calls▁end｜>"],
         bare: false,
+        written: (
+            deepseek("<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>"),
+            Some((
+                "```json",
+                deepseek("<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n", "\n```<｜tool▁call▁end｜>"),
+            )),
+        ),
     },
     Family {
         evidence: &["<|tool_call_argument_begin|>"],
@@ -111,6 +175,17 @@ static FAMILIES: &[Family] = &[
         sections: &["<|tool_calls_section_begin|>"],
         closings: &["<|tool_call_end|>", "<|tool_calls_section_end|>"],
         bare: false,
+        written: (
+            Notation {
+                open: "<|tool_calls_section_begin|>",
+                between: "",
+                close: "<|tool_calls_section_end|>",
+                name: "<|tool_call_begin|>functions.",
+                arguments: Arguments::Json(":0<|tool_call_argument_begin|>"),
+                end: "<|tool_call_end|>",
+            },
+            None,
+        ),
     },
     Family {
         evidence: &["<minimax:tool_call>"],
@@ -118,6 +193,23 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["</minimax:tool_call>"],
         bare: false,
+        written: (
+            Notation {
+                open: "<minimax:tool_call>\n",
+                between: "\n",
+                close: "\n</minimax:tool_call>",
+                name: "<invoke name=\"",
+                arguments: Arguments::Tags {
+                    behind_name: "\">\n",
+                    open: "<parameter name=\"",
+                    text: "\">",
+                    json: "\">",
+                    close: "</parameter>\n",
+                },
+                end: "</invoke>",
+            },
+            None,
+        ),
     },
     Family {
         evidence: &["<seed:tool_call>"],
@@ -125,6 +217,7 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["</seed:tool_call>"],
         bare: false,
+        written: (tagged("<seed:tool_call>", "\n<seed:tool_call>", "}\n</seed:tool_call>"), None),
     },
     // Mistral, up to version 3 of its tokenizer as a list, later by name.
     Family {
@@ -133,6 +226,20 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &[],
         bare: false,
+        written: (
+            envelope("[TOOL_CALLS][", ", ", "]", ARGUMENTS),
+            Some((
+                "[ARGS]",
+                Notation {
+                    open: "[TOOL_CALLS]",
+                    between: "[TOOL_CALLS]",
+                    close: "",
+                    name: "",
+                    arguments: Arguments::Json("[ARGS]"),
+                    end: "",
+                },
+            )),
+        ),
     },
     // Qwen's coder models and Qwen 3.5.
     Family {
@@ -141,6 +248,7 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["</tool_call>"],
         bare: false,
+        written: (tagged("<tool_call>", "\n<tool_call>", "}\n</tool_call>"), None),
     },
     // Hermes, Qwen and the many that follow them.
     Family {
@@ -149,6 +257,7 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["</tool_call>"],
         bare: false,
+        written: (tagged("<tool_call>", "\n<tool_call>", "}\n</tool_call>"), None),
     },
     // Granite, Phi 4.
     Family {
@@ -157,6 +266,10 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["<|/tool_call|>"],
         bare: false,
+        written: (
+            envelope("<|tool_call|>[", ", ", "]", ARGUMENTS),
+            Some(("<|/tool_call|>", envelope("<|tool_call|>[", ", ", "]<|/tool_call|>", ARGUMENTS))),
+        ),
     },
     Family {
         evidence: &["<|START_ACTION|>"],
@@ -164,6 +277,17 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["<|END_ACTION|>"],
         bare: false,
+        written: (
+            Notation {
+                open: "<|START_ACTION|>[",
+                between: ", ",
+                close: "]<|END_ACTION|>",
+                name: "{\"tool_call_id\": \"0\", \"tool_name\": \"",
+                arguments: Arguments::Json("\", \"parameters\": "),
+                end: "}",
+            },
+            None,
+        ),
     },
     // Llama 3. The mark is written before calls of built-in tools, and by some models before every call.
     Family {
@@ -172,6 +296,7 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &[";"],
         bare: true,
+        written: (envelope("", ";", "", "\", \"parameters\": "), None),
     },
     // All others are asked for plain JSON, which many models fence.
     Family {
@@ -180,6 +305,7 @@ static FAMILIES: &[Family] = &[
         sections: &[],
         closings: &["\n```", ";"],
         bare: true,
+        written: (envelope("", "\n", "", ARGUMENTS), None),
     },
 ];
 
@@ -189,6 +315,14 @@ impl Family {
         let found = FAMILIES.iter().find(|family| family.evidence.iter().all(|text| template.contains(text)));
         // The last family needs no evidence.
         found.unwrap_or(&FAMILIES[FAMILIES.len() - 1])
+    }
+
+    /// How a model with this template writes a call that it is held to.
+    pub(crate) fn written(&self, template: &str) -> Notation {
+        match self.written {
+            (_, Some((evidence, other))) if template.contains(evidence) => other,
+            (usual, _) => usual,
+        }
     }
 
     /// All texts with a meaning of their own.

@@ -1,5 +1,6 @@
 //! From Anthropic's requests to ours.
 
+mod format;
 mod messages;
 mod tools;
 
@@ -10,7 +11,7 @@ use crate::{
     caller::Caller,
     error::ApiError,
     generation::Ask,
-    parameter::{absent, integer, join_text, not_supported, number, stops},
+    parameter::{absent, callable, integer, join_text, not_supported, number, stops},
 };
 
 /// A conversation to be continued, and whether as server-sent events.
@@ -47,14 +48,11 @@ fn conversation(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError>
     if body.model.is_empty() {
         return Err(ApiError::invalid("model", "model is empty; GET /v1/models lists the names"));
     }
-    absent(&[
-        ("output_config", body.output_config.as_ref()),
-        ("output_format", body.output_format.as_ref()),
-        ("mcp_servers", body.mcp_servers.as_ref()),
-        ("context_management", body.context_management.as_ref()),
-    ])?;
+    let constraint = format::convert(body.output_config.as_ref(), body.output_format.as_ref())?;
+    absent(&[("mcp_servers", body.mcp_servers.as_ref()), ("context_management", body.context_management.as_ref())])?;
     let tools = tools::convert(body.tools.unwrap_or_default())?;
-    let tool_choice = tools::choice(body.tool_choice)?;
+    let (tool_choice, one_call) = tools::choice(body.tool_choice)?;
+    callable(&tools, &tool_choice)?;
     let thinking = match body.thinking.as_ref().map(|thinking| thinking.r#type.as_str()) {
         None => None,
         Some("disabled") => Some(false),
@@ -85,8 +83,9 @@ fn conversation(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError>
         }
         spoken.into_iter().for_each(|turn| messages::push(&mut turns, turn));
     }
-    let input = Input::Chat(ChatInput { messages: turns, tools, tool_choice, thinking, reasoning_effort: None });
-    let request = Request { max_tokens: Some(0), cache_salt: caller.cache_salt(), ..Request::new(input) };
+    let input =
+        Input::Chat(ChatInput { messages: turns, tools, tool_choice, one_call, thinking, reasoning_effort: None });
+    let request = Request { max_tokens: Some(0), constraint, cache_salt: caller.cache_salt(), ..Request::new(input) };
     Ok(Ask { model: body.model, requests: vec![request] })
 }
 

@@ -1,22 +1,25 @@
 //! From OpenAI's requests to ours. Every rule about a single parameter is in `validate`; combinations are here.
 
+mod form;
 mod messages;
 pub(super) mod prompt;
 pub(crate) mod tools;
 
 use std::collections::BTreeMap;
 
-use inference::{ChatInput, Input, Request, Sampling};
+use inference::{ChatInput, Constraint, Input, Request, Sampling};
 use wire::openai::{ChatRequest, CompletionRequest, Stop, StreamOptions};
 
-use super::validate::{effort, logit_bias, response_format};
+use super::validate::{effort, logit_bias};
 use crate::{
     Config,
     caller::Caller,
     error::ApiError,
     generation::Ask,
-    parameter::{absent, integer, not_supported, number, stops},
+    parameter::{callable, integer, not_supported, number, stops},
 };
+
+use form::{Forms, constraint};
 
 /// How the answer is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,22 +41,22 @@ const MOST_LOGPROBS: u32 = 20;
 
 /// A conversation.
 pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
-    response_format(body.response_format.as_ref())?;
+    let constraint = constraint(&Forms {
+        response_format: body.response_format.as_ref(),
+        guided_json: body.guided_json.as_ref(),
+        guided_regex: body.guided_regex.as_ref(),
+        guided_choice: body.guided_choice.as_ref(),
+        guided_grammar: body.guided_grammar.as_ref(),
+        structured_outputs: body.structured_outputs.as_ref(),
+        grammar: body.grammar.as_ref(),
+        json_schema: body.json_schema.as_ref(),
+    })?;
     if body.functions.as_ref().is_some_and(|functions| !functions.is_empty()) {
         return Err(not_supported("functions"));
     }
     if let Some(modality) = body.modalities.iter().flatten().find(|modality| *modality != "text") {
         return Err(ApiError::unsupported("modalities", format!("the modality {modality:?} is not supported here")));
     }
-    absent(&[
-        ("guided_json", body.guided_json.as_ref()),
-        ("guided_regex", body.guided_regex.as_ref()),
-        ("guided_choice", body.guided_choice.as_ref()),
-        ("guided_grammar", body.guided_grammar.as_ref()),
-        ("structured_outputs", body.structured_outputs.as_ref()),
-        ("grammar", body.grammar.as_ref()),
-        ("json_schema", body.json_schema.as_ref()),
-    ])?;
     let max_tokens = match (body.max_completion_tokens, body.max_tokens) {
         (Some(new), Some(old)) if new != old => {
             let message = "max_tokens is the older name of max_completion_tokens; give one of them";
@@ -70,12 +73,11 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
     };
     let tools = tools::convert(body.tools.unwrap_or_default())?;
     let tool_choice = tools::choice(body.tool_choice)?;
-    if body.parallel_tool_calls == Some(false) && !tools.is_empty() {
-        return Err(not_supported("parallel_tool_calls"));
-    }
+    callable(&tools, &tool_choice)?;
+    let one_call = body.parallel_tool_calls == Some(false);
     let (thinking, reasoning_effort) = effort(body.reasoning_effort)?;
     let messages = messages::convert(body.messages)?;
-    let input = ChatInput { messages, tools, tool_choice, thinking, reasoning_effort };
+    let input = ChatInput { messages, tools, tool_choice, one_call, thinking, reasoning_effort };
     let options = Options {
         model: body.model,
         max_tokens,
@@ -84,6 +86,7 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
         n: body.n,
         logprobs,
         echo: false,
+        constraint,
         stop: body.stop,
         stream: body.stream,
         stream_options: body.stream_options,
@@ -104,19 +107,19 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
 
 /// One or several prompts.
 pub(super) fn completion(body: CompletionRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
-    response_format(body.response_format.as_ref())?;
+    let constraint = constraint(&Forms {
+        response_format: body.response_format.as_ref(),
+        guided_json: body.guided_json.as_ref(),
+        guided_regex: body.guided_regex.as_ref(),
+        guided_choice: body.guided_choice.as_ref(),
+        guided_grammar: body.guided_grammar.as_ref(),
+        structured_outputs: body.structured_outputs.as_ref(),
+        grammar: body.grammar.as_ref(),
+        json_schema: body.json_schema.as_ref(),
+    })?;
     if body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()) {
         return Err(not_supported("suffix"));
     }
-    absent(&[
-        ("guided_json", body.guided_json.as_ref()),
-        ("guided_regex", body.guided_regex.as_ref()),
-        ("guided_choice", body.guided_choice.as_ref()),
-        ("guided_grammar", body.guided_grammar.as_ref()),
-        ("structured_outputs", body.structured_outputs.as_ref()),
-        ("grammar", body.grammar.as_ref()),
-        ("json_schema", body.json_schema.as_ref()),
-    ])?;
     if let Some(best_of) = body.best_of
         && best_of != body.n.unwrap_or(1)
     {
@@ -132,6 +135,7 @@ pub(super) fn completion(body: CompletionRequest, caller: &Caller, config: &Conf
         n: body.n,
         logprobs: integer("logprobs", body.logprobs, 0..=MOST_LOGPROBS)?,
         echo: body.echo.unwrap_or(false),
+        constraint,
         stop: body.stop,
         stream: body.stream,
         stream_options: body.stream_options,
@@ -159,6 +163,7 @@ struct Options {
     n: Option<i64>,
     logprobs: Option<u32>,
     echo: bool,
+    constraint: Option<Constraint>,
     stop: Option<Stop>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
@@ -206,6 +211,7 @@ impl Options {
             choices: each,
             logprobs: self.logprobs,
             echo: self.echo,
+            constraint: self.constraint.clone(),
             cache_salt: caller.cache_salt(),
             ..Request::new(input)
         };

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use wire::openai::ResponseFormat;
-
 use crate::{error::ApiError, parameter::within};
 
 /// From token id (JSON's keys are strings) to bias. Whether the model has the token is not known yet.
@@ -29,17 +27,6 @@ pub(super) fn effort(effort: Option<String>) -> Result<(Option<bool>, Option<Str
                 format!("reasoning_effort must be none, minimal, low, medium, high or xhigh, but it is {other:?}");
             Err(ApiError::invalid("reasoning_effort", message))
         }
-    }
-}
-
-/// Only plain text can be asked for: another format could not be kept, and an answer that breaks it would be worse.
-pub(super) fn response_format(format: Option<&ResponseFormat>) -> Result<(), ApiError> {
-    match format {
-        Some(format) if format.r#type != "text" => {
-            let message = format!("the response format {:?} is not supported; only \"text\" is", format.r#type);
-            Err(ApiError::unsupported("response_format", message))
-        }
-        _ => Ok(()),
     }
 }
 

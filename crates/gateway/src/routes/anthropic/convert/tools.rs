@@ -2,10 +2,7 @@
 
 use inference::{Tool, ToolChoice};
 
-use crate::{
-    error::ApiError,
-    parameter::{not_supported, tool},
-};
+use crate::{error::ApiError, parameter::tool};
 
 /// Checks the tools.
 pub(super) fn convert(tools: Vec<wire::anthropic::Tool>) -> Result<Vec<Tool>, ApiError> {
@@ -16,28 +13,28 @@ pub(super) fn convert(tools: Vec<wire::anthropic::Tool>) -> Result<Vec<Tool>, Ap
             let message = format!("a tool of type {kind:?} is not supported here; only \"custom\" is");
             return Err(ApiError::unsupported(at("type"), message));
         }
-        if declared.strict == Some(true) {
-            return Err(not_supported(&at("strict")));
-        }
         let (name, schema) = (at("name"), at("input_schema"));
         if declared.input_schema.is_none() {
             return Err(ApiError::invalid(schema, "a tool needs the schema of its arguments"));
         }
-        tool(&mut converted, (&name, declared.name), declared.description, (&schema, declared.input_schema))?;
+        let strict = declared.strict.unwrap_or(false);
+        tool(&mut converted, (&name, declared.name), declared.description, (&schema, declared.input_schema), strict)?;
     }
     Ok(converted)
 }
 
-/// Whether the model calls them.
-pub(super) fn choice(choice: Option<wire::anthropic::ToolChoice>) -> Result<ToolChoice, ApiError> {
-    let Some(choice) = choice else { return Ok(ToolChoice::Auto) };
-    if choice.disable_parallel_tool_use == Some(true) && choice.r#type != "none" {
-        return Err(not_supported("tool_choice.disable_parallel_tool_use"));
-    }
+/// Whether the model calls them, and whether at most one at a time.
+pub(super) fn choice(choice: Option<wire::anthropic::ToolChoice>) -> Result<(ToolChoice, bool), ApiError> {
+    let Some(choice) = choice else { return Ok((ToolChoice::Auto, false)) };
+    let one = choice.disable_parallel_tool_use.unwrap_or(false);
     match choice.r#type.as_str() {
-        "none" => Ok(ToolChoice::None),
-        "auto" => Ok(ToolChoice::Auto),
-        "any" | "tool" => Err(not_supported("tool_choice")),
+        "none" => Ok((ToolChoice::None, one)),
+        "auto" => Ok((ToolChoice::Auto, one)),
+        "any" => Ok((ToolChoice::Required, one)),
+        "tool" => match choice.name {
+            Some(name) => Ok((ToolChoice::Named(name), one)),
+            None => Err(ApiError::invalid("tool_choice.name", "a tool_choice of type \"tool\" needs a name")),
+        },
         other => {
             let message = format!("tool_choice.type must be auto, any, tool or none, but it is {other:?}");
             Err(ApiError::invalid("tool_choice.type", message))

@@ -19,11 +19,10 @@ pub(crate) fn convert(tools: Vec<wire::openai::Tool>) -> Result<Vec<Tool>, ApiEr
         let Some(function) = declared.function else {
             return Err(ApiError::invalid(at("function"), "a tool of type \"function\" needs a function"));
         };
-        if function.strict == Some(true) {
-            return Err(not_supported(&at("function.strict")));
-        }
+        let strict = function.strict.unwrap_or(false);
         let (name, parameters) = (at("function.name"), at("function.parameters"));
-        tool(&mut converted, (&name, function.name), function.description, (&parameters, function.parameters))?;
+        let schema = (&*parameters, function.parameters);
+        tool(&mut converted, (&name, function.name), function.description, schema, strict)?;
     }
     Ok(converted)
 }
@@ -35,12 +34,19 @@ pub(super) fn choice(choice: Option<wire::openai::ToolChoice>) -> Result<ToolCho
         Some(wire::openai::ToolChoice::Mode(mode)) => match mode.as_str() {
             "none" => Ok(ToolChoice::None),
             "auto" => Ok(ToolChoice::Auto),
-            "required" => Err(not_supported("tool_choice")),
+            "required" => Ok(ToolChoice::Required),
             other => {
                 let message = format!("tool_choice must be auto, none, required or name a tool, but it is {other:?}");
                 Err(ApiError::invalid("tool_choice", message))
             }
         },
-        Some(wire::openai::ToolChoice::Named(_)) => Err(not_supported("tool_choice")),
+        Some(wire::openai::ToolChoice::Named(named)) => match (named.r#type.as_str(), named.function) {
+            ("function", Some(function)) => Ok(ToolChoice::Named(function.name)),
+            ("function", None) => Err(ApiError::invalid(
+                "tool_choice",
+                "a tool_choice of type \"function\" needs a function with its name",
+            )),
+            _ => Err(not_supported("tool_choice")),
+        },
     }
 }
