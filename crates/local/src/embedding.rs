@@ -15,7 +15,7 @@ use inference::{
 use text::{Special, Tokenizer};
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::passes::{Counters, Job, Passes, Sequence};
+use crate::passes::{Counters, Job, Passes, Refused, Sequence};
 
 /// When a full queue is likely to have a place again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -216,9 +216,9 @@ impl PreparedEmbedding for PreparedInputs {
         let count = sequences.len();
         // Room for every answer: the encoder never waits for a reader.
         let (reply, answers) = mpsc::channel(count.max(1));
-        shared.passes.submit(Job::new(sequences, reply)).map_err(|full| match full {
-            true => Error::Overloaded { what: "the queue of this model", retry_after: RETRY_AFTER },
-            false => Error::ShuttingDown,
+        shared.passes.submit(Job::new(sequences, reply)).map_err(|refused| match refused {
+            Refused::Full => Error::Overloaded { what: "the queue of this model", retry_after: RETRY_AFTER },
+            Refused::Ended => Error::ShuttingDown,
         })?;
         let cut = move |mut embedded: Embedded| {
             if let Some(length) = dimensions {

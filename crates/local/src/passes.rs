@@ -53,6 +53,15 @@ impl Job {
     }
 }
 
+/// Why a request cannot wait for a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The queue has no room.
+    Full,
+    /// There is no thread any more.
+    Ended,
+}
+
 /// What happens in passes, counted.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -86,13 +95,16 @@ impl Passes {
         Self { inbox, counters }
     }
 
-    /// Hands a request over. The error says whether the queue is full; otherwise the thread has ended.
-    pub fn submit(&self, job: Job) -> Result<(), bool> {
+    /// Hands a request over.
+    pub fn submit(&self, job: Job) -> Result<(), Refused> {
         let inputs = job.left();
         self.counters.waiting.fetch_add(inputs, Ordering::Relaxed);
         self.inbox.try_send(job).map_err(|refused| {
             self.counters.waiting.fetch_sub(inputs, Ordering::Relaxed);
-            matches!(refused, TrySendError::Full(_))
+            match refused {
+                TrySendError::Full(_) => Refused::Full,
+                TrySendError::Closed(_) => Refused::Ended,
+            }
         })
     }
 
