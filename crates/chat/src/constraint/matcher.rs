@@ -182,7 +182,7 @@ impl Matcher {
         }
     }
 
-    /// The tokens that may follow `read`: not those that write anything but white space behind `end`, for that would be a
+    /// The tokens that may follow `read`: none that ends the answer or is special, and not those that write anything but white space behind `end`, for that would be a
     /// part of the form.
     fn within(&self, read: &[u8], end: &str) -> Mask {
         let mut mask = self.nothing();
@@ -191,7 +191,9 @@ impl Matcher {
             text.truncate(read.len());
             text.extend_from_slice(self.vocabulary.bytes(token));
             let clean = behind(&text, end.as_bytes()).is_none_or(|rest| rest.trim_ascii().is_empty());
-            if text.len() > read.len() && clean && !self.vocabulary.ends().contains(&token) {
+            // A special token begins something else, unless it is the end of this.
+            let foreign = self.vocabulary.is_special(token) && self.vocabulary.bytes(token) != end.as_bytes();
+            if text.len() > read.len() && clean && !foreign && !self.vocabulary.ends().contains(&token) {
                 allow(&mut mask, token);
             }
         }

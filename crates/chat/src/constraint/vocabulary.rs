@@ -88,7 +88,8 @@ impl Vocabulary {
         self.special.iter().enumerate().filter(|(_, special)| **special).map(|(token, _)| token as TokenId)
     }
 
-    fn is_special(&self, token: TokenId) -> bool {
+    /// Whether a token steers the model and has no text.
+    pub(crate) fn is_special(&self, token: TokenId) -> bool {
         self.special.get(token as usize).copied().unwrap_or(false)
     }
 

@@ -86,8 +86,9 @@ fn special(prompt: &Prompt, any: bool) -> Vec<&'static str> {
         let brackets = [("<|", "|>"), ("<｜", "｜>"), ("[", "]"), ("<|", ">")];
         brackets.iter().any(|(open, close)| mark.starts_with(open) && mark.ends_with(close)) && !mark.contains("DSML")
     });
-    // Without a token of its own, the end of the reasoning is never found by chance.
-    let thinks = |mark: &&str| mark.to_lowercase().contains("think") || *mark == "<channel|>";
+    // Without a token of its own, the end of the reasoning, or of a text, is never found by chance.
+    let thinks =
+        |mark: &&str| mark.to_lowercase().contains("think") || ["<channel|>", "<|\"|>", "<escape>"].contains(mark);
     let mut all: Vec<&str> = marks.into_iter().chain(own).filter(|mark| any || thinks(mark)).collect();
     all.extend(prompt.marks().into_iter().filter(thinks));
     all.sort_unstable();

@@ -85,8 +85,11 @@ fn whatever_a_model_says_validates() {
                 continue;
             }
             complete += 1;
-            let value: Value =
-                serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said} for {schema}"));
+            let value: Value = match serde_json::from_str(&said) {
+                // A number where anything may stand can be larger than any that a program knows.
+                Err(error) if error.to_string().contains("number out of range") => continue,
+                parsed => parsed.unwrap_or_else(|error| panic!("{error}: {said} for {schema}")),
+            };
             assert!(validate::is_valid(&schema, &value), "{said} does not validate against {schema}");
         }
     }

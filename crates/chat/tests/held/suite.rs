@@ -8,7 +8,16 @@ use serde_json::Map;
 use super::*;
 
 /// Valid instances that cannot be said, by file: an answer is held to a part of what a schema allows.
-const NEVER_SAID: &[(&str, usize)] = &[];
+const NEVER_SAID: &[(&str, usize)] = &[
+    ("const", 4),
+    ("enum", 4),
+    ("format", 10),
+    ("format/date-time", 2),
+    ("format/email", 4),
+    ("format/ipv6", 4),
+    ("format/time", 6),
+    ("type", 1),
+];
 
 #[derive(Debug, Default)]
 struct Tally {
