@@ -132,7 +132,8 @@ fn orders(map: &Map<String, Value>) -> Vec<String> {
 
 fn product(items: &[Vec<String>]) -> Vec<Vec<String>> {
     items.iter().fold(vec![Vec::new()], |all, ways| {
-        let all = all.iter().flat_map(|before| ways.iter().map(move |way| [&before[..], std::slice::from_ref(way)].concat()));
+        let all =
+            all.iter().flat_map(|before| ways.iter().map(move |way| [&before[..], std::slice::from_ref(way)].concat()));
         all.take(1000).collect()
     })
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::server::{MODEL, Server, sse};
 
 /// Requests of one part, unless `MODELWORKS_SOAK_REQUESTS` says how many there are to be in all four.
-const REQUESTS: usize = 100;
+const REQUESTS: usize = 50;
 
 /// What memory may grow by between the end of the first part and that of the last.
 const MOST_GROWTH: u64 = 48 << 20;
