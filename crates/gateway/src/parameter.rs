@@ -62,7 +62,7 @@ pub(crate) fn asks(value: &Value) -> bool {
     }
 }
 
-/// Refuses the first of `parameters` that [asks](asks) for something.
+/// Refuses the first of `parameters` that [`asks`] for something.
 pub(crate) fn absent(parameters: &[(&str, Option<&Value>)]) -> Result<(), ApiError> {
     match parameters.iter().find(|(_, value)| value.is_some_and(asks)) {
         Some((parameter, _)) => Err(not_supported(parameter)),

@@ -54,7 +54,7 @@ its data folder.";
 #[derive(Debug, Clone, Args)]
 #[command(after_help = KEY_HELP)]
 pub struct How {
-    /// Address of the server, such as https://models.example.org [default: the one that uses the data folder].
+    /// Address of the server, such as `https://models.example.org` [default: the one that uses the data folder].
     #[arg(long, global = true, env = "MODELWORKS_URL", value_name = "URL")]
     pub url: Option<String>,
     /// Write JSON as the server answers it.
