@@ -245,8 +245,7 @@ impl Live {
     /// or computes a prompt, and few decode.
     fn speculate(&mut self, plan: &mut [Planned]) {
         let most = DRAFT_ROWS / plan.len().max(1);
-        let decodes = |planned: &Planned| planned.position + 1 == self.sequences[&planned.id].tokens().len();
-        if most == 0 || self.scheduler.has_waiting() || !plan.iter().all(decodes) {
+        if most == 0 || self.scheduler.has_waiting() || !plan.iter().all(|planned| self.generates(planned)) {
             return;
         }
         for planned in plan {
@@ -258,12 +257,16 @@ impl Live {
         }
     }
 
+    /// Whether the first of the planned rows is that of the last token, whose logits give the next one.
+    fn generates(&self, planned: &Planned) -> bool {
+        planned.position + 1 == self.sequences[&planned.id].tokens().len()
+    }
+
     /// What the step computes.
     fn rows(&self, plan: &[Planned]) -> Rows {
         let mut rows = Rows::default();
         for planned in plan {
-            let generates = planned.position + 1 == self.sequences[&planned.id].tokens().len();
-            *(if generates { &mut rows.decode } else { &mut rows.prompt }) += planned.rows;
+            *(if self.generates(planned) { &mut rows.decode } else { &mut rows.prompt }) += planned.rows;
         }
         rows
     }

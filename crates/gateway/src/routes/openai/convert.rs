@@ -41,16 +41,7 @@ const MOST_LOGPROBS: u32 = 20;
 
 /// A conversation.
 pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
-    let constraint = constraint(&Forms {
-        response_format: body.response_format.as_ref(),
-        guided_json: body.guided_json.as_ref(),
-        guided_regex: body.guided_regex.as_ref(),
-        guided_choice: body.guided_choice.as_ref(),
-        guided_grammar: body.guided_grammar.as_ref(),
-        structured_outputs: body.structured_outputs.as_ref(),
-        grammar: body.grammar.as_ref(),
-        json_schema: body.json_schema.as_ref(),
-    })?;
+    let constraint = constraint(&Forms::from(&body))?;
     if body.functions.as_ref().is_some_and(|functions| !functions.is_empty()) {
         return Err(not_supported("functions"));
     }
@@ -107,16 +98,7 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
 
 /// One or several prompts.
 pub(super) fn completion(body: CompletionRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
-    let constraint = constraint(&Forms {
-        response_format: body.response_format.as_ref(),
-        guided_json: body.guided_json.as_ref(),
-        guided_regex: body.guided_regex.as_ref(),
-        guided_choice: body.guided_choice.as_ref(),
-        guided_grammar: body.guided_grammar.as_ref(),
-        structured_outputs: body.structured_outputs.as_ref(),
-        grammar: body.grammar.as_ref(),
-        json_schema: body.json_schema.as_ref(),
-    })?;
+    let constraint = constraint(&Forms::from(&body))?;
     if body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()) {
         return Err(not_supported("suffix"));
     }

@@ -2,21 +2,43 @@
 
 use inference::Constraint;
 use serde_json::Value;
-use wire::openai::ResponseFormat;
+use wire::openai::{ChatRequest, CompletionRequest, ResponseFormat};
 
 use crate::{error::ApiError, form, parameter::asks};
 
 /// Everything that can ask for a form.
 pub(super) struct Forms<'a> {
-    pub(super) response_format: Option<&'a ResponseFormat>,
-    pub(super) guided_json: Option<&'a Value>,
-    pub(super) guided_regex: Option<&'a Value>,
-    pub(super) guided_choice: Option<&'a Value>,
-    pub(super) guided_grammar: Option<&'a Value>,
-    pub(super) structured_outputs: Option<&'a Value>,
-    pub(super) grammar: Option<&'a Value>,
-    pub(super) json_schema: Option<&'a Value>,
+    response_format: Option<&'a ResponseFormat>,
+    guided_json: Option<&'a Value>,
+    guided_regex: Option<&'a Value>,
+    guided_choice: Option<&'a Value>,
+    guided_grammar: Option<&'a Value>,
+    structured_outputs: Option<&'a Value>,
+    grammar: Option<&'a Value>,
+    json_schema: Option<&'a Value>,
 }
+
+/// Both requests have the same fields for it, and no type in common.
+macro_rules! forms_of {
+    ($($request:ty),*) => {$(
+        impl<'a> From<&'a $request> for Forms<'a> {
+            fn from(body: &'a $request) -> Self {
+                Self {
+                    response_format: body.response_format.as_ref(),
+                    guided_json: body.guided_json.as_ref(),
+                    guided_regex: body.guided_regex.as_ref(),
+                    guided_choice: body.guided_choice.as_ref(),
+                    guided_grammar: body.guided_grammar.as_ref(),
+                    structured_outputs: body.structured_outputs.as_ref(),
+                    grammar: body.grammar.as_ref(),
+                    json_schema: body.json_schema.as_ref(),
+                }
+            }
+        }
+    )*};
+}
+
+forms_of!(ChatRequest, CompletionRequest);
 
 /// The one form that is asked for.
 pub(super) fn constraint(forms: &Forms<'_>) -> Result<Option<Constraint>, ApiError> {
@@ -94,7 +116,6 @@ fn structured_outputs(value: &Value) -> Result<Vec<Constraint>, ApiError> {
 mod tests {
     use inference::Form;
     use serde_json::{from_value, json};
-    use wire::openai::ChatRequest;
 
     use super::*;
 
@@ -102,16 +123,7 @@ mod tests {
         let mut request = json!({"model": "m", "messages": []});
         request.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
         let body: ChatRequest = from_value(request).unwrap();
-        constraint(&Forms {
-            response_format: body.response_format.as_ref(),
-            guided_json: body.guided_json.as_ref(),
-            guided_regex: body.guided_regex.as_ref(),
-            guided_choice: body.guided_choice.as_ref(),
-            guided_grammar: body.guided_grammar.as_ref(),
-            structured_outputs: body.structured_outputs.as_ref(),
-            grammar: body.grammar.as_ref(),
-            json_schema: body.json_schema.as_ref(),
-        })
+        constraint(&Forms::from(&body))
     }
 
     #[track_caller]
