@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use ipnet::IpNet;
 use thiserror::Error;
 
 /// Limits and times of the edge. [`Config::default`] suits a server on the open network.
@@ -26,6 +28,11 @@ pub struct Config {
     pub ping_interval: Duration,
     /// After the call to shut down, running requests have this long to finish.
     pub grace: Duration,
+    /// Networks of proxies that are believed who their client is (`X-Forwarded-For`).
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins whose pages may call the public API, such as `https://app.example.org`; never with cookies, and never the
+    /// routes of administration.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 /// A configuration that cannot work.
@@ -48,6 +55,8 @@ impl Default for Config {
             status_wait: Duration::from_secs(2),
             ping_interval: Duration::from_secs(5),
             grace: Duration::from_secs(30),
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
         }
     }
 }

@@ -8,10 +8,12 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{MethodRouter, on},
 };
+use tower::util::option_layer;
 
 use crate::{
     Annex, Service,
     caller::{self, Caller},
+    cors,
     error::ApiError,
     exchange,
     routes::{anthropic, meta, models, native, ollama, openai, quote, requests, rerank, tenant},
@@ -26,6 +28,17 @@ pub struct Endpoint {
     pub path: String,
     /// Whether it answers without a key.
     pub public: bool,
+}
+
+/// Which routes answer at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// All.
+    Whole,
+    /// All but those of another edge.
+    Public,
+    /// Those of another edge, and those that tell how the service does.
+    Administration,
 }
 
 /// What a route wants of whoever calls it.
@@ -122,14 +135,26 @@ pub fn endpoints() -> Vec<Endpoint> {
     routes().into_iter().map(endpoint).collect()
 }
 
-/// The whole public API.
+/// The whole public API, and the routes of another edge.
 pub fn router(service: Service) -> Router {
-    let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.pattern, route.handler));
+    surface(service, Surface::Whole)
+}
+
+/// What answers at an address.
+pub(crate) fn surface(service: Service, surface: Surface) -> Router {
+    let router = routes()
+        .into_iter()
+        .filter(|route| surface != Surface::Administration || is_about_the_service(route.pattern))
+        .fold(Router::new(), |router, route| router.route(route.pattern, route.handler));
     let router = match service.annex() {
-        Some(annex) => router.merge(annex.routes.clone().with_state(())),
-        None => router,
+        Some(annex) if surface != Surface::Public => router.merge(annex.routes.clone().with_state(())),
+        _ => router,
     };
     layers(router.fallback(unknown_route).method_not_allowed_fallback(wrong_method), &service).with_state(service)
+}
+
+fn is_about_the_service(pattern: &str) -> bool {
+    matches!(pattern, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
 }
 
 /// The order of the layers; the last one is the outermost.
@@ -137,6 +162,8 @@ fn layers(router: Router<Service>, service: &Service) -> Router<Service> {
     router
         // Nothing behind this is reached without a key, except what is listed as public.
         .layer(from_fn_with_state(service.clone(), caller::authenticate))
+        // A browser asks without a key what it may ask, and wants to be told so of refusals, too.
+        .layer(option_layer(cors::layer(&service.config().cors_origins)))
         // Sees every answer, refusals and panics included: the request's id, one log line, one count.
         .layer(from_fn_with_state(service.clone(), exchange::observe))
 }

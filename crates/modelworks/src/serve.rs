@@ -5,16 +5,19 @@ use std::{io::Write, path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use catalog::Catalog;
 use control::Control;
-use gateway::{Annex, Service};
+use futures::future::join_all;
+use gateway::{Annex, Certificate, Service};
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
 };
 
 use crate::{
     admin::LocalAccess,
     admin_key,
     config::Settings,
+    listeners::Listeners,
     model_commands,
     tenants::{self, Tenants},
 };
@@ -29,20 +32,27 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let mut models: Vec<String> = catalog.models().into_iter().map(|entry| entry.name).collect();
     models.extend(settings.models.iter().filter(|model| !models.contains(model)).cloned().collect::<Vec<_>>());
     let tenants = Tenants::open(data_dir, &key.hash, &models).await?;
-    let config = gateway::Config { grace: settings.grace, ..gateway::Config::default() };
+    let edge = settings.edge;
+    let listeners = Listeners::bind(&edge).await?;
+    let config = gateway::Config {
+        grace: settings.grace,
+        trusted_proxies: edge.trusted_proxies,
+        cors_origins: edge.cors_origins,
+        ..gateway::Config::default()
+    };
     config.validate()?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("listening on {}; choose another address with --listen", settings.listen))?;
-    let address = listener.local_addr().context("asking for the address that was bound")?;
 
-    LocalAccess::new(address, tenants.local.clone()).write(data_dir)?;
+    LocalAccess::new(listeners.local, tenants.local.clone()).write(data_dir)?;
 
     let mut out = std::io::stdout().lock();
     if let Some(fresh) = key.fresh {
         admin_key::tell(&fresh, data_dir, &mut out)?;
     }
-    writeln!(out, "Modelworks answers on http://{address}")?;
+    let scheme = if edge.certificate.is_some() { "https" } else { "http" };
+    if let Some(admin) = listeners.admin {
+        writeln!(out, "Administration answers on {scheme}://{admin}")?;
+    }
+    writeln!(out, "Modelworks answers on {scheme}://{}", listeners.public)?;
     out.flush()?;
     drop(out);
 
@@ -50,10 +60,15 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(administration(&tenants)));
     service.set_loading(true);
     let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
-        let _ = stopped.await;
-    }));
+    let reload = edge.certificate.map(reload_on_hangup).transpose()?;
+    let (stop, stopped) = watch::channel(());
+    let servers = listeners.all.into_iter().map(|listener| {
+        let mut stopped = stopped.clone();
+        gateway::serve(listener, service.clone(), async move {
+            let _ = stopped.changed().await;
+        })
+    });
+    let mut server = tokio::spawn(join_all(servers.collect::<Vec<_>>()));
 
     let ready = tokio::select! {
         ready = load(&settings.models, &catalog) => Some(ready),
@@ -72,7 +87,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         None => {}
     }
     tracing::info!(grace_ms = settings.grace.as_millis() as u64, "shutting down; a second signal ends at once");
-    let _ = stop.send(());
+    stop.send_replace(());
     tokio::select! {
         drained = &mut server => {
             drained.context("the server's task failed")?;
@@ -81,6 +96,9 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     }
     watch.abort();
     notes.abort();
+    if let Some(reload) = reload {
+        reload.abort();
+    }
     catalog.shutdown();
     LocalAccess::remove(data_dir);
     tenants::note_use(&tenants.store, &tenants.tenancy).await;
@@ -96,6 +114,19 @@ fn administration(tenants: &Tenants) -> Annex {
     let tenancy = tenants.tenancy.clone();
     let control = Control::new(tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
     Annex { routes: control::routes(control), document: control::openapi_document() }
+}
+
+/// Reads the certificate again at every SIGHUP, which is how those who renew certificates say so.
+fn reload_on_hangup(certificate: Certificate) -> Result<JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("listening for signals")?;
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match certificate.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            }
+        }
+    }))
 }
 
 /// Pulls what is not on disk and loads every model.

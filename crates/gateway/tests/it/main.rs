@@ -3,6 +3,7 @@
 mod anthropic;
 mod api;
 mod connections;
+mod cors;
 mod embeddings;
 mod log;
 mod ollama;
