@@ -167,6 +167,10 @@ pub struct ServeArgs {
     /// Address to listen on [default: 127.0.0.1:8080].
     #[arg(long, env = "MODELWORKS_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// Where browsers find the server, such as https://models.example.org, if that is not where it listens. With https their
+    /// cookies are sent over nothing else.
+    #[arg(long, env = "MODELWORKS_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
     /// Model to pull, if need be, and to load at the start; may be given several times [default: smollm2-135m].
     #[arg(long = "model", env = "MODELWORKS_MODEL", value_name = "NAME", value_delimiter = ',')]
     pub models: Vec<String>,

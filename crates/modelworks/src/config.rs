@@ -23,6 +23,8 @@ pub const DEFAULT_MODEL: &str = "smollm2-135m";
 pub struct Settings {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Where browsers find the server: scheme, host and, where it is not the usual one, port.
+    pub public_url: Option<Box<str>>,
     /// Models that are loaded at the start.
     pub models: Vec<String>,
     /// How models are run.
@@ -36,6 +38,7 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    public_url: Option<String>,
     model: Option<Vec<String>>,
     threads: Option<usize>,
     context: Option<u64>,
@@ -75,6 +78,7 @@ impl Settings {
         let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
             listen: args.listen.or(file.listen).unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
+            public_url: args.public_url.or(file.public_url).map(|text| public_url(&text)).transpose()?,
             models: if models.is_empty() { vec![DEFAULT_MODEL.to_owned()] } else { models },
             engine: engine_options(
                 &engine,
@@ -84,6 +88,17 @@ impl Settings {
             grace: Duration::from_secs(args.grace.or(file.grace).unwrap_or(30)),
         })
     }
+}
+
+/// The origin (RFC 6454) that a browser says.
+fn public_url(text: &str) -> Result<Box<str>> {
+    let url: reqwest::Url = text.parse().with_context(|| format!("--public-url: `{text}` is not an address"))?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    ensure!(
+        matches!(url.scheme(), "http" | "https") && bare,
+        "--public-url is `{text}`; it must be http:// or https:// and a host, such as https://models.example.org"
+    );
+    Ok(url.origin().ascii_serialization().into())
 }
 
 /// Checks what concerns the engine and fills the rest from what the machine grants.
@@ -183,6 +198,14 @@ mod tests {
     }
 
     #[test]
+    fn the_public_address_is_what_browsers_call_it() {
+        let origin = |text: &str| public_url(text).unwrap();
+        assert_eq!(&*origin("https://Models.Example.org/"), "https://models.example.org");
+        assert_eq!(&*origin("https://models.example.org:443"), "https://models.example.org");
+        assert_eq!(&*origin("http://localhost:8080"), "http://localhost:8080");
+    }
+
+    #[test]
     fn a_wrong_file_is_refused_with_its_reason() {
         for (text, reason) in [
             ("lisen = '127.0.0.1:1'", "lisen"),
@@ -194,6 +217,9 @@ mod tests {
             ("inter_token_latency = 4", "--inter-token-latency"),
             ("speculation = true", "speculation"),
             ("model = 'a'", "model"),
+            ("public_url = 'models.example.org'", "--public-url"),
+            ("public_url = 'ftp://models.example.org'", "--public-url"),
+            ("public_url = 'https://models.example.org/console'", "--public-url"),
         ] {
             let error = format!("{:#}", config(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");

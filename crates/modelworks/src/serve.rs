@@ -4,7 +4,7 @@ use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
-use control::Control;
+use control::{Control, endpoints};
 use gateway::{Annex, Service};
 use tokio::{
     net::TcpListener,
@@ -29,7 +29,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let mut models: Vec<String> = catalog.models().into_iter().map(|entry| entry.name).collect();
     models.extend(settings.models.iter().filter(|model| !models.contains(model)).cloned().collect::<Vec<_>>());
     let tenants = Tenants::open(data_dir, &key.hash, &models).await?;
-    let config = gateway::Config { grace: settings.grace, ..gateway::Config::default() };
+    let origin = settings.public_url.clone();
+    let config = gateway::Config { grace: settings.grace, origin, ..gateway::Config::default() };
     config.validate()?;
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -46,8 +47,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     out.flush()?;
     drop(out);
 
-    let service =
-        Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(administration(&tenants)));
+    let annex = administration(&tenants, config.is_secure());
+    let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
     let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -92,10 +93,13 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
 }
 
 /// The administrative routes. What is changed holds at once for what runs.
-fn administration(tenants: &Tenants) -> Annex {
+fn administration(tenants: &Tenants, secure: bool) -> Annex {
     let tenancy = tenants.tenancy.clone();
-    let control = Control::new(tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
-    Annex { routes: control::routes(control), document: control::openapi_document() }
+    let config = control::Config { secure, ..control::Config::default() };
+    let control = Control::new(config, tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
+    let entrances = endpoints().into_iter().filter(|endpoint| endpoint.public);
+    let entrances = entrances.map(|endpoint| (endpoint.method, endpoint.path)).collect();
+    Annex { routes: control::routes(control), entrances, document: control::openapi_document() }
 }
 
 /// Pulls what is not on disk and loads every model.
