@@ -83,6 +83,8 @@ ids! {
     PriceId = "price_";
     /// A code that is worth credit. It is the name of the code, not the secret.
     CodeId = "code_";
+    /// An invitation into an organisation.
+    InviteId = "invite_";
 }
 
 #[cfg(test)]

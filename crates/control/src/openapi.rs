@@ -2,11 +2,20 @@
 
 use utoipa::OpenApi;
 
-use crate::routes::{audit, credits, keys, ledger, limits, organisations, prices, projects};
+use crate::routes::{
+    audit, credits, invites, keys, ledger, limits, members, organisations, prices, projects, resets, session, users,
+};
 
 #[derive(OpenApi)]
 #[openapi(
     paths(
+        session::sign_in,
+        session::show,
+        session::sign_out,
+        session::change_password,
+        session::join,
+        invites::accept,
+        resets::accept,
         keys::me,
         organisations::list,
         organisations::create,
@@ -16,6 +25,20 @@ use crate::routes::{audit, credits, keys, ledger, limits, organisations, prices,
         projects::create,
         projects::show,
         projects::change,
+        members::list,
+        members::create,
+        members::show,
+        members::change,
+        members::remove,
+        invites::list,
+        invites::create,
+        invites::remove,
+        users::list,
+        users::create,
+        users::show,
+        users::change,
+        users::remove,
+        resets::create,
         keys::list,
         keys::create,
         keys::show,

@@ -9,6 +9,11 @@ use thiserror::Error;
 /// Limits and times of the edge. [`Config::default`] suits a server on the open network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Where browsers find the service, such as `https://models.example.org`; none: at the host that they ask. With `https`
+    /// their cookies are sent over nothing else.
+    pub origin: Option<Box<str>>,
+    /// Whether clients speak TLS to the service itself.
+    pub tls: bool,
     /// Largest request body, in bytes; a larger one is answered with 413.
     pub max_body_bytes: usize,
     /// Connections held at a time. More wait in the kernel's queue.
@@ -46,6 +51,8 @@ pub struct InvalidConfig {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            origin: None,
+            tls: false,
             max_body_bytes: 8 << 20,
             max_connections: 4096,
             max_choices: 128,
@@ -62,6 +69,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether browsers reach the service over TLS.
+    pub fn is_secure(&self) -> bool {
+        self.origin.as_deref().map_or(self.tls, |origin| origin.starts_with("https://"))
+    }
+
     /// Checks what would otherwise show only when the first request comes. Zero is meaningful for `status_wait` and
     /// `grace` alone.
     pub fn validate(&self) -> Result<(), InvalidConfig> {

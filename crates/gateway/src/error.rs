@@ -23,6 +23,18 @@ pub(crate) enum ApiError {
     TwoKeys,
     #[error(transparent)]
     KeyEnded(account::KeyRefusal),
+    #[error("the session is over; sign in anew")]
+    SessionEnded,
+    #[error(
+        "with a session only a page of this service changes something: `Sec-Fetch-Site` or `Origin` says that this is none"
+    )]
+    CrossSite,
+    #[error(
+        "with a session whatever changes something needs the header `x-csrf-token`; GET /admin/v1/session says its value"
+    )]
+    WrongCsrfToken,
+    #[error("with a session the header `x-modelworks-project` names the project that asks")]
+    NoProject,
     #[error(transparent)]
     Forbidden(#[from] account::Forbidden),
     #[error("this key may not use the model `{model}`; its owner says which it may")]
@@ -66,6 +78,10 @@ impl ApiError {
         match self {
             Self::NoKey | Self::WrongKey | Self::TwoKeys => (StatusCode::UNAUTHORIZED, "invalid_api_key", None),
             Self::KeyEnded(_) => (StatusCode::UNAUTHORIZED, "invalid_api_key", None),
+            Self::SessionEnded => (StatusCode::UNAUTHORIZED, "session_ended", None),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site_request", None),
+            Self::WrongCsrfToken => (StatusCode::FORBIDDEN, "invalid_csrf_token", None),
+            Self::NoProject => (StatusCode::BAD_REQUEST, "project_required", None),
             Self::Forbidden(account::Forbidden::Elsewhere) => (StatusCode::NOT_FOUND, "not_found", None),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "missing_scope", None),
             Self::ModelNotAllowed { .. } => (StatusCode::FORBIDDEN, "model_not_allowed", Some("model")),
@@ -212,6 +228,10 @@ mod tests {
             ApiError::WrongKey,
             ApiError::TwoKeys,
             ApiError::KeyEnded(account::KeyRefusal::Expired { at: account::Timestamp::from_millis(0) }),
+            ApiError::SessionEnded,
+            ApiError::CrossSite,
+            ApiError::WrongCsrfToken,
+            ApiError::NoProject,
             ApiError::Forbidden(account::Forbidden::Elsewhere),
             ApiError::Forbidden(account::Forbidden::Lacks { action: account::Action::Infer }),
             ApiError::ModelNotAllowed { model: "m".into() },

@@ -8,6 +8,8 @@ use utoipa::{
     },
 };
 
+use wire::admin::session_cookie;
+
 use crate::routes::{
     anthropic::routes as anthropic,
     meta, models, native, ollama,
@@ -67,14 +69,15 @@ use crate::routes::{
 )]
 struct Document;
 
-/// Every route needs a key, in one header or the other, unless it says otherwise.
+/// Every route needs a key, in one header or the other, or a session, unless it says otherwise.
 struct Key;
 
 impl Modify for Key {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
-        let schemes = [("key", bearer), ("x-api-key", header)];
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(session_cookie(false))));
+        let schemes = [("key", bearer), ("x-api-key", header), ("session", cookie)];
         document.security =
             Some(schemes.iter().map(|(name, _)| SecurityRequirement::new(*name, Vec::<String>::new())).collect());
         let components = document.components.get_or_insert_default();

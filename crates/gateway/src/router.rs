@@ -12,7 +12,7 @@ use tower::util::option_layer;
 
 use crate::{
     Annex, Service,
-    caller::{self, Caller},
+    caller::{self, Known},
     cors,
     error::ApiError,
     exchange,
@@ -55,7 +55,8 @@ pub(crate) enum Access {
 /// What the route of this pattern wants. One that is not listed wants what no key has by chance.
 pub(crate) fn access(pattern: &str) -> Access {
     match pattern {
-        // What these want is their own edge's affair; that somebody asks whom we know is ours.
+        // What these want is their own edge's affair, and which of them let people in; that else somebody asks whom we know is
+        // ours.
         pattern if pattern.starts_with(Annex::PREFIX) => Access::AnyKey,
         // Says one fixed sentence.
         "/" => Access::Public,
@@ -168,7 +169,7 @@ fn layers(router: Router<Service>, service: &Service) -> Router<Service> {
         .layer(from_fn_with_state(service.clone(), exchange::observe))
 }
 
-async fn unknown_route(_: Caller) -> ApiError {
+async fn unknown_route(_: Known) -> ApiError {
     ApiError::UnknownRoute
 }
 

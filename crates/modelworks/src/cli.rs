@@ -139,6 +139,10 @@ pub struct EdgeArgs {
     /// Address to listen on [default: 127.0.0.1:8080].
     #[arg(long, env = "MODELWORKS_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
+    /// Where browsers find the server, such as https://models.example.org, if that is not where it listens. With https their
+    /// cookies are sent over nothing else.
+    #[arg(long, env = "MODELWORKS_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
     /// Another address, which alone answers /admin/v1 then [default: --listen answers that, too].
     #[arg(long, env = "MODELWORKS_ADMIN_LISTEN", value_name = "ADDRESS")]
     pub admin_listen: Option<SocketAddr>,

@@ -39,6 +39,8 @@ pub struct Settings {
 pub struct Edge {
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Where browsers find the server: scheme, host and, where it is not the usual one, port.
+    pub public_url: Option<Box<str>>,
     /// The address that alone answers administration.
     pub admin_listen: Option<SocketAddr>,
     /// What clients are shown, if they are to speak TLS.
@@ -54,6 +56,7 @@ pub struct Edge {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    public_url: Option<String>,
     admin_listen: Option<SocketAddr>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
@@ -115,6 +118,9 @@ impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { edge, models, engine, grace } = self;
         writeln!(f, "listen = \"{}\"", edge.listen)?;
+        if let Some(url) = &edge.public_url {
+            writeln!(f, "public_url = \"{url}\"")?;
+        }
         if let Some(admin) = edge.admin_listen {
             writeln!(f, "admin_listen = \"{admin}\"")?;
         }
@@ -180,7 +186,8 @@ fn edge(args: EdgeArgs, file: &File) -> Result<Edge> {
         "--admin-listen and --listen are both {listen}; leave --admin-listen away to have one address for all"
     );
     let cors_origins = origins.iter().map(|text| origin(text)).collect::<Result<_>>()?;
-    Ok(Edge { listen, admin_listen, certificate, trusted_proxies, cors_origins })
+    let public_url = args.public_url.as_ref().or(file.public_url.as_ref()).map(|text| public_url(text)).transpose()?;
+    Ok(Edge { listen, public_url, admin_listen, certificate, trusted_proxies, cors_origins })
 }
 
 /// An origin as browsers write it: scheme, host and perhaps a port, in lower case.
@@ -193,6 +200,17 @@ fn origin(text: &str) -> Result<HeaderValue> {
          http://localhost:3000, without a path"
     );
     HeaderValue::from_str(text).with_context(|| format!("--cors-origin is `{text}`"))
+}
+
+/// The origin (RFC 6454) that a browser says.
+fn public_url(text: &str) -> Result<Box<str>> {
+    let url: reqwest::Url = text.parse().with_context(|| format!("--public-url: `{text}` is not an address"))?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    ensure!(
+        matches!(url.scheme(), "http" | "https") && bare,
+        "--public-url is `{text}`; it must be http:// or https:// and a host, such as https://models.example.org"
+    );
+    Ok(url.origin().ascii_serialization().into())
 }
 
 /// Checks what concerns the engine and fills the rest from what the machine grants.
@@ -294,7 +312,7 @@ mod tests {
 
     #[test]
     fn settings_are_printed_as_a_file_that_says_the_same() {
-        let text = "listen = '127.0.0.1:1'\nadmin_listen = '[::1]:2'\ntrusted_proxies = ['10.0.0.0/8', '::1']\nthreads = 3\n\
+        let text = "listen = '127.0.0.1:1'\npublic_url = 'https://models.example.org'\nadmin_listen = '[::1]:2'\ntrusted_proxies = ['10.0.0.0/8', '::1']\nthreads = 3\n\
                     cors_origins = ['https://app.example.org', 'http://localhost:3000']\nkv_memory = '64M'\nkv_type = 'i8'\n\
                     speculation = 'on'\nmodel = ['a', 'b']\ncontext = 512\ninter_token_latency = 80\nmax_sequences = 4\n\
                     instruction_set = 'scalar'\nmax_queue = 9\ngrace = 7";
@@ -304,6 +322,14 @@ mod tests {
             assert!(printed.contains(setting), "{setting} is not in {printed}");
         }
         config(&config("").unwrap().to_string()).unwrap();
+    }
+
+    #[test]
+    fn the_public_address_is_what_browsers_call_it() {
+        let origin = |text: &str| public_url(text).unwrap();
+        assert_eq!(&*origin("https://Models.Example.org/"), "https://models.example.org");
+        assert_eq!(&*origin("https://models.example.org:443"), "https://models.example.org");
+        assert_eq!(&*origin("http://localhost:8080"), "http://localhost:8080");
     }
 
     #[test]
@@ -326,6 +352,9 @@ mod tests {
             ("cors_origins = ['https://app.example.org/']", "without a path"),
             ("cors_origins = ['https://App.example.org']", "--cors-origin"),
             ("listen = '127.0.0.1:1'\nadmin_listen = '127.0.0.1:1'", "--admin-listen"),
+            ("public_url = 'models.example.org'", "--public-url"),
+            ("public_url = 'ftp://models.example.org'", "--public-url"),
+            ("public_url = 'https://models.example.org/console'", "--public-url"),
         ] {
             let error = format!("{:#}", config(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");

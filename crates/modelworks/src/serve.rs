@@ -4,7 +4,7 @@ use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
-use control::Control;
+use control::{Control, endpoints};
 use futures::future::join_all;
 use gateway::{Annex, Certificate, Service};
 use tokio::{
@@ -36,6 +36,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let listeners = Listeners::bind(&edge).await?;
     let config = gateway::Config {
         grace: settings.grace,
+        origin: edge.public_url,
+        tls: edge.certificate.is_some(),
         trusted_proxies: edge.trusted_proxies,
         cors_origins: edge.cors_origins,
         ..gateway::Config::default()
@@ -56,8 +58,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     out.flush()?;
     drop(out);
 
-    let service =
-        Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(administration(&tenants)));
+    let annex = administration(&tenants, config.is_secure());
+    let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
     let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
     let reload = edge.certificate.map(reload_on_hangup).transpose()?;
@@ -110,10 +112,13 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
 }
 
 /// The administrative routes. What is changed holds at once for what runs.
-fn administration(tenants: &Tenants) -> Annex {
+fn administration(tenants: &Tenants, secure: bool) -> Annex {
     let tenancy = tenants.tenancy.clone();
-    let control = Control::new(tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
-    Annex { routes: control::routes(control), document: control::openapi_document() }
+    let config = control::Config { secure, ..control::Config::default() };
+    let control = Control::new(config, tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
+    let entrances = endpoints().into_iter().filter(|endpoint| endpoint.public);
+    let entrances = entrances.map(|endpoint| (endpoint.method, endpoint.path)).collect();
+    Annex { routes: control::routes(control), entrances, document: control::openapi_document() }
 }
 
 /// Reads the certificate again at every SIGHUP, which is how those who renew certificates say so.

@@ -27,7 +27,7 @@ const ADMIN: &str = "admin";
 /// The key with which commands on the server's own machine ask: a new secret at each start.
 const LOCAL: KeyId = KeyId::from_bytes(*b"local access key");
 
-/// How often it is written down when keys were last used.
+/// How often it is written down when keys and sessions were last used.
 const NOTE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether another process pulled a model.
@@ -64,7 +64,7 @@ impl Tenants {
         Ok(Self { store, tenancy, local, _lock: lock })
     }
 
-    /// Writes down now and then when keys were last used, until it is aborted.
+    /// Writes down now and then when keys and sessions were last used, until it is aborted.
     pub fn note_uses(&self) -> JoinHandle<()> {
         let (store, tenancy) = (self.store.clone(), self.tenancy.clone());
         tokio::spawn(async move {
@@ -105,14 +105,21 @@ async fn price_and_read(store: &Store, tenancy: &Tenancy, models: &[String]) -> 
     Ok(())
 }
 
-/// Writes down when keys were last used, all at once.
+/// Writes down when keys and sessions were last used, all at once.
 pub async fn note_use(store: &Store, tenancy: &Tenancy) {
-    let used = tenancy.take_used();
-    if used.is_empty() {
-        return;
-    }
-    if let Err(error) = store.note_use(used).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "when keys were last used was not written down");
+    let (used, seen) = (tenancy.take_used(), tenancy.take_seen());
+    let written = async {
+        if !used.is_empty() {
+            store.note_use(used).await?;
+        }
+        if !seen.is_empty() {
+            store.note_sessions(seen).await?;
+        }
+        Ok::<_, store::Error>(())
+    };
+    if let Err(error) = written.await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "when keys and sessions were last used was not written down");
     }
 }
 

@@ -54,6 +54,9 @@ pub enum Error {
         /// What was looked for.
         what: &'static str,
     },
+    /// Nobody would be left who may do everything in an organisation.
+    #[error("an organisation that has an owner keeps one; make somebody else an owner first")]
+    LastOwner,
     /// A row holds what nobody of ours wrote.
     #[error("a row of the data folder holds an invalid {what}")]
     Corrupt {

@@ -2,5 +2,8 @@
 
 mod access;
 mod changes;
+mod invites;
 mod money;
+mod people;
+mod sign_in;
 mod stage;

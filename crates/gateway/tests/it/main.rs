@@ -9,6 +9,7 @@ mod log;
 mod ollama;
 mod parameters;
 mod security;
+mod sessions;
 mod stage;
 mod streams;
 mod tenants;

@@ -101,6 +101,12 @@ impl Client {
         Ok(self.send(Method::PATCH, path, &[], Some(serde_json::to_vec(body)?), Some(tag)).await?.0)
     }
 
+    /// Ends something; with `seen`, something that nobody else changes meanwhile.
+    pub async fn delete(&self, path: &str, seen: bool) -> Result<()> {
+        let tag = if seen { self.send(Method::GET, path, &[], None, None).await?.1 } else { None };
+        self.send(Method::DELETE, path, &[], None, tag).await.map(drop)
+    }
+
     async fn send(
         &self,
         method: Method,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::user::UserCommand;
+
 /// Administration of a server that runs.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
@@ -11,6 +13,8 @@ pub enum AdminCommand {
     Org(Noun<OrgCommand>),
     /// Projects of an organisation.
     Project(Noun<ProjectCommand>),
+    /// People: members of organisations, and who runs the installation.
+    User(Noun<UserCommand>),
     /// API keys of a project.
     Key(Noun<KeyCommand>),
     /// Limits of an organisation, a project or a key.

@@ -13,6 +13,7 @@ mod kills;
 mod lifecycle;
 mod ollama_sdk;
 mod openai_sdk;
+mod people;
 mod python;
 mod secrets;
 mod server;

@@ -30,6 +30,7 @@ pub fn modelworks() -> Command {
     for name in [
         "MODELWORKS_DATA_DIR",
         "MODELWORKS_LISTEN",
+        "MODELWORKS_PUBLIC_URL",
         "MODELWORKS_MODEL",
         "MODELWORKS_CONFIG",
         "MODELWORKS_URL",

@@ -3,6 +3,7 @@
 mod backups;
 mod failures;
 mod lists;
+mod people;
 mod queries;
 mod rows;
 mod settlements;
