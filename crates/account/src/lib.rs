@@ -33,7 +33,7 @@ pub use action::{Action, Actions};
 pub use api_key::{ApiKey, InvalidKey, NoRandomness};
 pub use authority::{Authority, Forbidden, Reach};
 pub use cause::{Cause, Payer};
-pub use id::{CodeId, InvalidId, KeyId, OrgId, PriceId, ProjectId, RequestId, UserId};
+pub use id::{CodeId, InvalidId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId};
 pub use key::{Key, KeyRefusal, ModelAccess, PreviousSecret};
 pub use key_hash::{InvalidKeyHash, KeyHash};
 pub use keyed_hash::{InvalidPepper, KeyedHash, Pepper};

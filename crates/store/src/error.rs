@@ -54,6 +54,16 @@ pub enum Error {
         /// What was looked for.
         what: &'static str,
     },
+    /// A text is longer than a row takes.
+    #[error("{what} has {found} bytes, but at most {limit} are kept")]
+    TooLarge {
+        /// What was to be kept.
+        what: &'static str,
+        /// Its bytes.
+        found: usize,
+        /// Most that are kept.
+        limit: usize,
+    },
     /// A row holds what nobody of ours wrote.
     #[error("a row of the data folder holds an invalid {what}")]
     Corrupt {

@@ -4,6 +4,7 @@ mod backups;
 mod failures;
 mod lists;
 mod queries;
+mod responses;
 mod rows;
 mod settlements;
 mod stage;
