@@ -49,7 +49,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let service =
         Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(administration(&tenants)));
     service.set_loading(true);
-    let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
+    let tasks = [tenants.watch(Arc::clone(&catalog)), tenants.note_uses(), tenants.sweep()];
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
         let _ = stopped.await;
@@ -79,8 +79,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         }
         () = signals.next() => tracing::warn!("ended by a second signal"),
     }
-    watch.abort();
-    notes.abort();
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
     catalog.shutdown();
     LocalAccess::remove(data_dir);
     tenants::note_use(&tenants.store, &tenants.tenancy).await;

@@ -7,6 +7,7 @@ mod embeddings;
 mod log;
 mod ollama;
 mod parameters;
+mod responses;
 mod security;
 mod stage;
 mod streams;

@@ -13,6 +13,7 @@ mod lifecycle;
 mod ollama_sdk;
 mod openai_sdk;
 mod python;
+mod responses;
 mod secrets;
 mod server;
 mod soak;

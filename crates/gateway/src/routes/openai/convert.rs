@@ -37,7 +37,8 @@ pub(super) struct Render {
 /// OpenAI's default for completions, which have no turn to end.
 const COMPLETION_TOKENS: u32 = 16;
 
-const MOST_LOGPROBS: u32 = 20;
+/// As OpenAI has it.
+pub(super) const MOST_LOGPROBS: u32 = 20;
 
 /// A conversation.
 pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
@@ -66,7 +67,7 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
     let tool_choice = tools::choice(body.tool_choice)?;
     callable(&tools, &tool_choice)?;
     let one_call = body.parallel_tool_calls == Some(false);
-    let (thinking, reasoning_effort) = effort(body.reasoning_effort)?;
+    let (thinking, reasoning_effort) = effort("reasoning_effort", body.reasoning_effort)?;
     let messages = messages::convert(body.messages)?;
     let input = ChatInput { messages, tools, tool_choice, one_call, thinking, reasoning_effort };
     let options = Options {

@@ -11,6 +11,7 @@ use wire::openai::{PromptTokensDetails, Usage};
 
 pub(super) use chat::{ChatStream, chat_response};
 pub(super) use completion::{CompletionStream, completion_response};
+pub(super) use logprobs::chat as chat_logprob;
 
 /// Changes with the program: another version may round otherwise, and a seed then gives another answer.
 const FINGERPRINT: &str = concat!("modelworks-", env!("CARGO_PKG_VERSION"));
