@@ -2,6 +2,7 @@
 
 mod anthropic;
 mod api;
+mod caps;
 mod connections;
 mod embeddings;
 mod log;
