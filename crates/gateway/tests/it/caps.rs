@@ -43,7 +43,10 @@ async fn bytes_of_a_body() {
     let most = most("bytes of a body");
     assert_eq!(most, Config::default().max_body_bytes);
     let app = answers();
-    let padded = |bytes: usize| format!("{:bytes$}", chat(json!({})).to_string());
+    let padded = |bytes: usize| {
+        let body = chat(json!({})).to_string();
+        format!("{body}{}", " ".repeat(bytes - body.len()))
+    };
     assert_eq!(send(&app, request("POST", "/v1/chat/completions", padded(most))).await.status, 200);
     let refused = send(&app, request("POST", "/v1/chat/completions", padded(most + 1))).await;
     assert_eq!((refused.status.as_u16(), &refused.json()["error"]["code"]), (413, &json!("request_too_large")));
