@@ -15,7 +15,7 @@ pub struct Config {
     pub max_choices: u32,
     /// Responses that may be made in the background at a time.
     pub max_background: u32,
-    /// How long a response is kept.
+    /// How long a response is kept; zero keeps none.
     pub response_retention: Duration,
     /// Time for a request's head to arrive, counted from the opening of the connection or the end of its previous
     /// answer. It therefore bounds how long a connection may idle too.
@@ -59,15 +59,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Checks what would otherwise show only when the first request comes. Zero is meaningful for `status_wait` and
-    /// `grace` alone.
+    /// Checks what would otherwise show only when the first request comes. Zero is meaningful for `status_wait`,
+    /// `grace` and `response_retention` alone.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let zeros = [
             ("max_body_bytes", self.max_body_bytes == 0),
             ("max_connections", self.max_connections == 0),
             ("max_choices", self.max_choices == 0),
             ("max_background", self.max_background == 0),
-            ("response_retention", self.response_retention.is_zero()),
             ("header_timeout", self.header_timeout.is_zero()),
             ("body_timeout", self.body_timeout.is_zero()),
             ("write_timeout", self.write_timeout.is_zero()),

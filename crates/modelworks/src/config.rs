@@ -18,6 +18,8 @@ use crate::{
 /// The model that a first start pulls.
 pub const DEFAULT_MODEL: &str = "smollm2-135m";
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Settings of the server, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -29,6 +31,8 @@ pub struct Settings {
     pub engine: local::Options,
     /// What running requests get after the first signal.
     pub grace: Duration,
+    /// How long responses are kept; zero keeps none.
+    pub response_retention: Duration,
 }
 
 /// The TOML file.
@@ -47,6 +51,7 @@ struct File {
     max_sequences: Option<usize>,
     max_queue: Option<usize>,
     grace: Option<u64>,
+    response_days: Option<u32>,
 }
 
 impl Settings {
@@ -82,6 +87,7 @@ impl Settings {
                 args.max_queue.or(file.max_queue).unwrap_or(256),
             )?,
             grace: Duration::from_secs(args.grace.or(file.grace).unwrap_or(30)),
+            response_retention: DAY * args.response_days.or(file.response_days).unwrap_or(30),
         })
     }
 }
@@ -167,7 +173,7 @@ mod tests {
         let path = folder.path().join("modelworks.toml");
         fs::write(
             &path,
-            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nspeculation = 'on'\nmodel = ['a', 'b']",
+            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nspeculation = 'on'\nresponse_days = 7\nmodel = ['a', 'b']",
         )
         .unwrap();
         let args = ServeArgs { config: Some(path), listen: Some(([127, 0, 0, 1], 2).into()), ..ServeArgs::default() };
@@ -180,6 +186,9 @@ mod tests {
         assert_eq!(settings.engine.inter_token_latency, Duration::from_millis(50));
         assert!(settings.engine.speculation && !Settings::resolve(ServeArgs::default()).unwrap().engine.speculation);
         assert_eq!(settings.models, ["a", "b"]);
+        assert_eq!(settings.response_retention, 7 * DAY);
+        let default = gateway::Config::default().response_retention;
+        assert_eq!(Settings::resolve(ServeArgs::default()).unwrap().response_retention, default);
     }
 
     #[test]

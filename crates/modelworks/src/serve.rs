@@ -29,7 +29,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let mut models: Vec<String> = catalog.models().into_iter().map(|entry| entry.name).collect();
     models.extend(settings.models.iter().filter(|model| !models.contains(model)).cloned().collect::<Vec<_>>());
     let tenants = Tenants::open(data_dir, &key.hash, &models).await?;
-    let config = gateway::Config { grace: settings.grace, ..gateway::Config::default() };
+    let Settings { grace, response_retention, .. } = settings;
+    let config = gateway::Config { grace, response_retention, ..gateway::Config::default() };
     config.validate()?;
     let listener = TcpListener::bind(settings.listen)
         .await

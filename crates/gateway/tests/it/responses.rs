@@ -104,6 +104,17 @@ async fn what_is_not_to_be_kept_is_not() {
 }
 
 #[tokio::test]
+async fn an_installation_may_keep_nothing_and_says_so() {
+    let config = Config { response_retention: Duration::ZERO, ..Config::default() };
+    let app = router(service(config, talks()));
+    let response = check(&app, "POST", PATH, ask(json!({"store": true})), 200).await.json();
+    assert_eq!((&response["status"], &response["store"]), (&json!("completed"), &json!(false)));
+    check(&app, "GET", &of(&response["id"]), Value::Null, 404).await;
+    let refused = check(&app, "POST", PATH, ask(json!({"background": true})), 400).await.json();
+    assert_eq!(refused["error"]["param"], "background");
+}
+
+#[tokio::test]
 async fn every_option_of_a_response_reaches_the_backend() {
     let backend = talks();
     let schema = json!({"type": "object"});

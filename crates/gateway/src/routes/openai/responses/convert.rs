@@ -12,6 +12,7 @@ use wire::openai::{
 
 use super::items;
 use crate::{
+    Config,
     caller::Caller,
     error::ApiError,
     form,
@@ -61,7 +62,7 @@ impl Asked {
 }
 
 /// Checks a request.
-pub(super) fn read(body: ResponseRequest, caller: &Caller) -> Result<Asked, ApiError> {
+pub(super) fn read(body: ResponseRequest, caller: &Caller, config: &Config) -> Result<Asked, ApiError> {
     if body.model.is_empty() {
         return Err(ApiError::invalid("model", "model is empty; GET /v1/models lists the names"));
     }
@@ -81,7 +82,7 @@ pub(super) fn read(body: ResponseRequest, caller: &Caller) -> Result<Asked, ApiE
         .previous_response_id
         .as_deref()
         .map(|id| ResponseId::parse(id).map_err(|_| ApiError::response_not_found(id, Some("previous_response_id"))));
-    let store = body.store.unwrap_or(true);
+    let store = body.store.unwrap_or(true) && !config.response_retention.is_zero();
     let background = body.background.unwrap_or(false);
     if background && !store {
         return Err(ApiError::invalid("background", "background needs store: the response is asked for by its id"));

@@ -52,7 +52,7 @@ pub(crate) async fn create(
     exchange: Exchange,
     Json(body): Json<ResponseRequest>,
 ) -> Result<Response, ApiError> {
-    let asked = convert::read(body, &caller)?;
+    let asked = convert::read(body, &caller, service.config())?;
     let earlier = kept::earlier(&service, &caller.tenant(), asked.previous).await?;
     let ask = asked.ask(earlier)?;
     let room = asked.response.background.then(|| background::enter(&service, &ask.model)).transpose()?;
