@@ -66,6 +66,9 @@ pub struct StreamOptions {
     /// Send the token counts in a last chunk of their own.
     #[serde(default)]
     pub include_usage: Option<bool>,
+    /// Extension: send the counts so far in every chunk, and the final ones as with `include_usage`.
+    #[serde(default)]
+    pub continuous_usage_stats: Option<bool>,
 }
 
 /// Token counts of one request.

@@ -10,6 +10,7 @@ mod forms;
 mod hang_up;
 mod kills;
 mod lifecycle;
+mod node;
 mod ollama_sdk;
 mod openai_sdk;
 mod python;
