@@ -43,7 +43,7 @@ pub use authority::{Authority, Forbidden, Reach};
 pub use cause::{Cause, Payer};
 pub use csrf_token::CsrfToken;
 pub use email::{Email, InvalidEmail};
-pub use id::{CodeId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, UserId};
+pub use id::{CodeId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId};
 pub use identity::Identity;
 pub use key::{Key, KeyRefusal, ModelAccess, PreviousSecret};
 pub use key_hash::{InvalidKeyHash, KeyHash};

@@ -20,6 +20,10 @@ pub struct Config {
     pub max_connections: usize,
     /// Choices (`n` times the number of prompts) that one request may ask for.
     pub max_choices: u32,
+    /// Responses that may be made in the background at a time.
+    pub max_background: u32,
+    /// How long a response is kept; zero keeps none.
+    pub response_retention: Duration,
     /// Time for a request's head to arrive, counted from the opening of the connection or the end of its previous
     /// answer. It therefore bounds how long a connection may idle too.
     pub header_timeout: Duration,
@@ -56,6 +60,8 @@ impl Default for Config {
             max_body_bytes: 8 << 20,
             max_connections: 4096,
             max_choices: 128,
+            max_background: 256,
+            response_retention: Duration::from_secs(30 * 24 * 60 * 60),
             header_timeout: Duration::from_secs(60),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
@@ -74,13 +80,14 @@ impl Config {
         self.origin.as_deref().map_or(self.tls, |origin| origin.starts_with("https://"))
     }
 
-    /// Checks what would otherwise show only when the first request comes. Zero is meaningful for `status_wait` and
-    /// `grace` alone.
+    /// Checks what would otherwise show only when the first request comes. Zero is meaningful for `status_wait`,
+    /// `grace` and `response_retention` alone.
     pub fn validate(&self) -> Result<(), InvalidConfig> {
         let zeros = [
             ("max_body_bytes", self.max_body_bytes == 0),
             ("max_connections", self.max_connections == 0),
             ("max_choices", self.max_choices == 0),
+            ("max_background", self.max_background == 0),
             ("header_timeout", self.header_timeout.is_zero()),
             ("body_timeout", self.body_timeout.is_zero()),
             ("write_timeout", self.write_timeout.is_zero()),

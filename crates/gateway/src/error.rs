@@ -43,6 +43,8 @@ pub(crate) enum ApiError {
     NotPriced { model: String },
     #[error("usage cannot be recorded at the moment, so nothing is served; try again soon")]
     NotDurable,
+    #[error("this project has no response `{id}`; it was deleted, has expired, or never was")]
+    ResponseNotFound { id: String, parameter: Option<&'static str> },
     #[error("there is nothing at this address; GET /openapi.json lists what there is")]
     UnknownRoute,
     #[error("this address does not take that method; the header `Allow` lists the ones it takes")]
@@ -72,6 +74,11 @@ impl ApiError {
         Self::Unsupported { parameter: parameter.into(), message: message.into() }
     }
 
+    /// A response that is not there for whoever asks; `parameter` named it, or the path.
+    pub(crate) fn response_not_found(id: &str, parameter: Option<&'static str>) -> Self {
+        Self::ResponseNotFound { id: id.to_owned(), parameter }
+    }
+
     /// Status, code and parameter: the one table from failure to answer.
     fn parts(&self) -> (StatusCode, &'static str, Option<&str>) {
         use inference::Error as E;
@@ -87,6 +94,7 @@ impl ApiError {
             Self::ModelNotAllowed { .. } => (StatusCode::FORBIDDEN, "model_not_allowed", Some("model")),
             Self::NotPriced { .. } => (StatusCode::FORBIDDEN, "model_not_priced", Some("model")),
             Self::NotDurable => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", None),
+            Self::ResponseNotFound { parameter, .. } => (StatusCode::NOT_FOUND, "response_not_found", *parameter),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "not_found", None),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", None),
@@ -237,6 +245,7 @@ mod tests {
             ApiError::ModelNotAllowed { model: "m".into() },
             ApiError::NotPriced { model: "m".into() },
             ApiError::NotDurable,
+            ApiError::response_not_found("resp_1", None),
             ApiError::UnknownRoute,
             ApiError::WrongMethod,
             ApiError::BodyTooLarge { limit: 1 },

@@ -13,7 +13,7 @@ use wire::admin::session_cookie;
 use crate::routes::{
     anthropic::routes as anthropic,
     meta, models, native, ollama,
-    openai::{embeddings, routes as openai},
+    openai::{embeddings, responses::routes as responses, routes as openai},
     quote, requests, rerank, tenant,
 };
 
@@ -23,6 +23,11 @@ use crate::routes::{
     paths(
         openai::chat_completions,
         openai::completions,
+        responses::create,
+        responses::retrieve,
+        responses::delete,
+        responses::cancel,
+        responses::input_items,
         embeddings::embeddings,
         rerank::rerank,
         ollama::routes::chat,
@@ -53,6 +58,7 @@ use crate::routes::{
     components(schemas(
         wire::openai::ChatChunk,
         wire::openai::ErrorResponse,
+        wire::openai::ResponseEvent,
         wire::anthropic::StreamEvent,
     )),
     modifiers(&Key),

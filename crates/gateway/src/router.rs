@@ -22,7 +22,7 @@ use crate::{
 /// One route of the public API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `DELETE`.
     pub method: Method,
     /// The path as the OpenAPI document writes it, such as `/v1/models/{id}`.
     pub path: String,
@@ -65,6 +65,9 @@ pub(crate) fn access(pattern: &str) -> Access {
         "/v1/chat/completions" | "/v1/completions" | "/v1/messages" | "/v1/messages/count_tokens" => {
             Access::Needs(Action::Infer)
         }
+        "/v1/responses" | "/v1/responses/{id}" | "/v1/responses/{id}/cancel" | "/v1/responses/{id}/input_items" => {
+            Access::Needs(Action::Infer)
+        }
         "/v1/embeddings" | "/v1/rerank" => Access::Needs(Action::Infer),
         "/api/chat" | "/api/generate" | "/api/embed" | "/api/embeddings" => Access::Needs(Action::Infer),
         "/api/tags" | "/api/ps" | "/api/show" => Access::Needs(Action::ReadModels),
@@ -88,6 +91,11 @@ fn routes() -> Vec<Route> {
     vec![
         post("/v1/chat/completions", openai::routes::chat_completions),
         post("/v1/completions", openai::routes::completions),
+        post("/v1/responses", openai::responses::routes::create),
+        get("/v1/responses/{id}", openai::responses::routes::retrieve),
+        delete("/v1/responses/{id}", openai::responses::routes::delete),
+        post("/v1/responses/{id}/cancel", openai::responses::routes::cancel),
+        get("/v1/responses/{id}/input_items", openai::responses::routes::input_items),
         post("/v1/embeddings", openai::embeddings::embeddings),
         post("/v1/rerank", rerank::rerank),
         post("/v1/messages", anthropic::routes::messages),
@@ -124,6 +132,10 @@ fn get<T: 'static>(pattern: &'static str, handler: impl Handler<T, Service>) -> 
 
 fn post<T: 'static>(pattern: &'static str, handler: impl Handler<T, Service>) -> Route {
     Route { method: Method::POST, pattern, handler: on(axum::routing::MethodFilter::POST, handler) }
+}
+
+fn delete<T: 'static>(pattern: &'static str, handler: impl Handler<T, Service>) -> Route {
+    Route { method: Method::DELETE, pattern, handler: on(axum::routing::MethodFilter::DELETE, handler) }
 }
 
 /// Every route that there is, in the order of the list.

@@ -79,7 +79,7 @@ impl Listener {
 /// Serves until `shutdown` completes, then drains, and returns when that is done.
 ///
 /// Draining: `/readyz` says no, requests for a model are refused with 503, idle connections are closed and running
-/// answers have [`Config::grace`] to finish. The listener stays open meanwhile, so that a load balancer's probe finds
+/// answers have [`Config::grace`] to finish, those in the background included, which fail after it. The listener stays open meanwhile, so that a load balancer's probe finds
 /// "not ready" and not a closed door. Dropping the future ends everything at once.
 pub async fn serve(listener: impl Into<Listener>, service: Service, shutdown: impl Future<Output = ()>) -> Drained {
     let Listener { tcp: listener, tls, surface: part } = listener.into();
@@ -125,12 +125,12 @@ pub async fn serve(listener: impl Into<Listener>, service: Service, shutdown: im
     loop {
         tokio::select! {
             biased;
-            joined = connections.join_next() => {
-                if joined.is_none() {
-                    return Drained { cut: 0 };
-                }
+            Some(_) = connections.join_next() => {}
+            () = service.background().idle(), if connections.is_empty() => return Drained { cut: 0 },
+            () = &mut grace => {
+                service.background().stop().await;
+                return Drained { cut: connections.len() };
             }
-            () = &mut grace => return Drained { cut: connections.len() },
             Some(_) = late.join_next() => {}
             accepted = accept(&listener, &permits) => {
                 late.spawn(connect(accepted, &drain));

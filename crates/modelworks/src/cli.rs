@@ -221,6 +221,9 @@ pub struct ServeArgs {
     /// Seconds that running requests get after SIGTERM [default: 30].
     #[arg(long, env = "MODELWORKS_GRACE", value_name = "SECONDS")]
     pub grace: Option<u64>,
+    /// Days for which responses are kept; 0 keeps none [default: 30].
+    #[arg(long, env = "MODELWORKS_RESPONSE_DAYS", value_name = "DAYS")]
+    pub response_days: Option<u32>,
     /// TOML file with these settings (but --data-dir), spelt with underscores: `model = ["a", "b"]`, `kv_memory = "2G"`.
     /// Flags and environment win over it.
     #[arg(long, env = "MODELWORKS_CONFIG", value_name = "FILE")]

@@ -21,6 +21,8 @@ use crate::{
 /// The model that a first start pulls.
 pub const DEFAULT_MODEL: &str = "smollm2-135m";
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Settings of the server, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -32,6 +34,8 @@ pub struct Settings {
     pub engine: local::Options,
     /// What running requests get after the first signal.
     pub grace: Duration,
+    /// How long responses are kept; zero keeps none.
+    pub response_retention: Duration,
 }
 
 /// Where the server answers, and to whom.
@@ -73,6 +77,7 @@ struct File {
     max_sequences: Option<usize>,
     max_queue: Option<usize>,
     grace: Option<u64>,
+    response_days: Option<u32>,
 }
 
 impl Settings {
@@ -109,6 +114,7 @@ impl Settings {
                 args.max_queue.or(file.max_queue).unwrap_or(256),
             )?,
             grace: Duration::from_secs(args.grace.or(file.grace).unwrap_or(30)),
+            response_retention: DAY * args.response_days.or(file.response_days).unwrap_or(30),
         })
     }
 }
@@ -116,7 +122,7 @@ impl Settings {
 /// As the file would say it.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { edge, models, engine, grace } = self;
+        let Self { edge, models, engine, grace, response_retention } = self;
         writeln!(f, "listen = \"{}\"", edge.listen)?;
         if let Some(url) = &edge.public_url {
             writeln!(f, "public_url = \"{url}\"")?;
@@ -147,6 +153,7 @@ impl fmt::Display for Settings {
         let speculation = if engine.speculation { "on" } else { "off" };
         writeln!(f, "kv_type = \"{kv_type}\"\ninstruction_set = \"{level}\"\nspeculation = \"{speculation}\"")?;
         writeln!(f, "inter_token_latency = {}", engine.inter_token_latency.as_millis())?;
+        writeln!(f, "response_days = {}", response_retention.as_secs() / DAY.as_secs())?;
         writeln!(
             f,
             "max_sequences = {}\nmax_queue = {}\ngrace = {}",
@@ -294,7 +301,7 @@ mod tests {
         let path = folder.path().join("modelworks.toml");
         fs::write(
             &path,
-            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nspeculation = 'on'\nmodel = ['a', 'b']",
+            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nspeculation = 'on'\nresponse_days = 7\nmodel = ['a', 'b']",
         )
         .unwrap();
         let edge = EdgeArgs { listen: Some(([127, 0, 0, 1], 2).into()), ..EdgeArgs::default() };
@@ -308,6 +315,9 @@ mod tests {
         assert_eq!(settings.engine.inter_token_latency, Duration::from_millis(50));
         assert!(settings.engine.speculation && !Settings::resolve(ServeArgs::default()).unwrap().engine.speculation);
         assert_eq!(settings.models, ["a", "b"]);
+        assert_eq!(settings.response_retention, 7 * DAY);
+        let default = gateway::Config::default().response_retention;
+        assert_eq!(Settings::resolve(ServeArgs::default()).unwrap().response_retention, default);
     }
 
     #[test]
@@ -315,7 +325,7 @@ mod tests {
         let text = "listen = '127.0.0.1:1'\npublic_url = 'https://models.example.org'\nadmin_listen = '[::1]:2'\ntrusted_proxies = ['10.0.0.0/8', '::1']\nthreads = 3\n\
                     cors_origins = ['https://app.example.org', 'http://localhost:3000']\nkv_memory = '64M'\nkv_type = 'i8'\n\
                     speculation = 'on'\nmodel = ['a', 'b']\ncontext = 512\ninter_token_latency = 80\nmax_sequences = 4\n\
-                    instruction_set = 'scalar'\nmax_queue = 9\ngrace = 7";
+                    instruction_set = 'scalar'\nmax_queue = 9\ngrace = 7\nresponse_days = 3";
         let printed = config(text).unwrap().to_string();
         assert_eq!(config(&printed).unwrap().to_string(), printed);
         for setting in text.replace('\'', "\"").replace("64M", "67108864").replace("::1\"]", "::1/128\"]").lines() {

@@ -36,6 +36,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let listeners = Listeners::bind(&edge).await?;
     let config = gateway::Config {
         grace: settings.grace,
+        response_retention: settings.response_retention,
         origin: edge.public_url,
         tls: edge.certificate.is_some(),
         trusted_proxies: edge.trusted_proxies,
@@ -61,8 +62,10 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let annex = administration(&tenants, config.is_secure());
     let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
-    let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
-    let reload = edge.certificate.map(reload_on_hangup).transpose()?;
+    let mut tasks = vec![tenants.watch(Arc::clone(&catalog)), tenants.note_uses(), tenants.sweep()];
+    if let Some(certificate) = edge.certificate {
+        tasks.push(reload_on_hangup(certificate)?);
+    }
     let (stop, stopped) = watch::channel(());
     let servers = listeners.all.into_iter().map(|listener| {
         let mut stopped = stopped.clone();
@@ -96,11 +99,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         }
         () = signals.next() => tracing::warn!("ended by a second signal"),
     }
-    watch.abort();
-    notes.abort();
-    if let Some(reload) = reload {
-        reload.abort();
-    }
+    tasks.iter().for_each(JoinHandle::abort);
     catalog.shutdown();
     LocalAccess::remove(data_dir);
     tenants::note_use(&tenants.store, &tenants.tenancy).await;

@@ -30,6 +30,10 @@ const LOCAL: KeyId = KeyId::from_bytes(*b"local access key");
 /// How often it is written down when keys and sessions were last used.
 const NOTE: Duration = Duration::from_secs(30);
 
+/// How often responses are deleted that have expired, and how many in one transaction.
+const SWEEP: Duration = Duration::from_secs(60);
+const SWEPT: u32 = 500;
+
 /// How often it is looked whether another process pulled a model.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -56,6 +60,13 @@ impl Tenants {
         if left > 0 {
             tracing::warn!(requests = left, "requests that ran when the server last ended were not charged");
         }
+        let failed = gateway::fail_interrupted_responses(&store).await.context("ending background responses")?;
+        if failed > 0 {
+            tracing::warn!(
+                responses = failed,
+                "background responses that were being made when the server last ended have failed"
+            );
+        }
         let (org, project) = ensure_default(&store, now).await?;
         ensure_admin_key(&store, org, project, admin, now).await?;
         let local = renew_local_key(&store, org, project, now).await?;
@@ -72,6 +83,18 @@ impl Tenants {
             loop {
                 turns.tick().await;
                 note_use(&store, &tenancy).await;
+            }
+        })
+    }
+
+    /// Deletes now and then what is not to be kept any longer, until it is aborted.
+    pub fn sweep(&self) -> JoinHandle<()> {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let mut turns = tokio::time::interval(SWEEP);
+            loop {
+                turns.tick().await;
+                sweep(&store, now()).await;
             }
         })
     }
@@ -120,6 +143,20 @@ pub async fn note_use(store: &Store, tenancy: &Tenancy) {
     if let Err(error) = written.await {
         let error = &error as &dyn std::error::Error;
         tracing::warn!(error, "when keys and sessions were last used was not written down");
+    }
+}
+
+/// Deletes all that has expired, a part at a time so that nothing else waits for long.
+async fn sweep(store: &Store, now: Timestamp) {
+    loop {
+        match store.delete_expired_responses(now, SWEPT).await {
+            Ok(deleted) if deleted < u64::from(SWEPT) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "expired responses were not deleted");
+                return;
+            }
+        }
     }
 }
 

@@ -5,8 +5,12 @@ use sqlx::{Row, SqliteConnection};
 use crate::Error;
 
 /// What leads to version 1, 2, … A version that was released is never changed.
-const STEPS: &[&str] =
-    &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+];
 
 /// The latest version.
 pub(crate) const LATEST: i64 = STEPS.len() as i64;

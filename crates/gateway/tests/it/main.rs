@@ -2,12 +2,14 @@
 
 mod anthropic;
 mod api;
+mod caps;
 mod connections;
 mod cors;
 mod embeddings;
 mod log;
 mod ollama;
 mod parameters;
+mod responses;
 mod security;
 mod sessions;
 mod stage;

@@ -5,6 +5,7 @@ mod failures;
 mod lists;
 mod people;
 mod queries;
+mod responses;
 mod rows;
 mod settlements;
 mod stage;
