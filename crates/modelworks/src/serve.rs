@@ -30,7 +30,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     models.extend(settings.models.iter().filter(|model| !models.contains(model)).cloned().collect::<Vec<_>>());
     let tenants = Tenants::open(data_dir, &key.hash, &models).await?;
     let origin = settings.public_url.clone();
-    let config = gateway::Config { grace: settings.grace, origin, ..gateway::Config::default() };
+    let secure = origin.as_deref().is_some_and(|origin| origin.starts_with("https://"));
+    let config = gateway::Config { grace: settings.grace, origin, secure, ..gateway::Config::default() };
     config.validate()?;
     let listener = TcpListener::bind(settings.listen)
         .await
@@ -47,7 +48,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     out.flush()?;
     drop(out);
 
-    let annex = administration(&tenants, config.is_secure());
+    let annex = administration(&tenants, secure);
     let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
     let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
