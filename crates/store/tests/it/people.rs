@@ -122,8 +122,7 @@ async fn a_token_works_once_in_its_time_and_for_its_organisation() {
     let (_folder, store) = people().await;
     apply(&store, Change::AddInvite(invite(1, ORG, at(10)))).await;
     apply(&store, Change::AddInvite(invite(2, ORG, at(10)))).await;
-    let accept =
-        |number, org, user| Change::AcceptInvite { org, invite: InviteId::from_bytes([number; 16]), user };
+    let accept = |number, org, user| Change::AcceptInvite { org, invite: InviteId::from_bytes([number; 16]), user };
     let mut late = act();
     late.at = at(10);
     assert!(matches!(store.apply(accept(1, ORG, ANN), late.clone(), None).await, Err(Error::NotFound { .. })));
