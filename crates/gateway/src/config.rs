@@ -9,11 +9,10 @@ use thiserror::Error;
 /// Limits and times of the edge. [`Config::default`] suits a server on the open network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where browsers find the service, such as `https://models.example.org`; none: at the host that they ask. With `https`
-    /// their cookies are sent over nothing else.
+    /// Where browsers find the service, such as `https://models.example.org`; none: at the host that they ask.
     pub origin: Option<Box<str>>,
-    /// Whether clients speak TLS to the service itself.
-    pub tls: bool,
+    /// Whether browsers reach it over TLS, which may end before it: then their cookies are sent over nothing else.
+    pub secure: bool,
     /// Largest request body, in bytes; a larger one is answered with 413.
     pub max_body_bytes: usize,
     /// Connections held at a time. More wait in the kernel's queue.
@@ -56,7 +55,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             origin: None,
-            tls: false,
+            secure: false,
             max_body_bytes: 8 << 20,
             max_connections: 4096,
             max_choices: 128,
@@ -75,11 +74,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether browsers reach the service over TLS.
-    pub fn is_secure(&self) -> bool {
-        self.origin.as_deref().map_or(self.tls, |origin| origin.starts_with("https://"))
-    }
-
     /// Checks what would otherwise show only when the first request comes. Zero is meaningful for `status_wait`,
     /// `grace` and `response_retention` alone.
     pub fn validate(&self) -> Result<(), InvalidConfig> {

@@ -45,7 +45,7 @@ impl Site {
 
 /// Whoever has the session that the request's cookie names; none without such a cookie. Nothing is said of what they want.
 pub(crate) fn signed_in(headers: &HeaderMap, service: &Service) -> Option<Result<Identity, ApiError>> {
-    let value = cookie(headers, session_cookie(service.config().is_secure()))?;
+    let value = cookie(headers, session_cookie(service.config().secure))?;
     let session = Token::parse(Purpose::Session, value).ok().and_then(|token| service.tenancy().session(&token));
     Some(session.map(|(person, session)| Identity::Person(person, session)).ok_or(ApiError::SessionEnded))
 }

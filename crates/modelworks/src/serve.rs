@@ -34,11 +34,12 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let tenants = Tenants::open(data_dir, &key.hash, &models).await?;
     let edge = settings.edge;
     let listeners = Listeners::bind(&edge).await?;
+    let secure = edge.public_url.as_deref().map_or(edge.certificate.is_some(), |url| url.starts_with("https://"));
     let config = gateway::Config {
         grace: settings.grace,
         response_retention: settings.response_retention,
         origin: edge.public_url,
-        tls: edge.certificate.is_some(),
+        secure,
         trusted_proxies: edge.trusted_proxies,
         cors_origins: edge.cors_origins,
         ..gateway::Config::default()
@@ -59,7 +60,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     out.flush()?;
     drop(out);
 
-    let annex = administration(&tenants, config.is_secure());
+    let annex = administration(&tenants, secure);
     let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
     let mut tasks = vec![tenants.watch(Arc::clone(&catalog)), tenants.note_uses(), tenants.sweep()];

@@ -241,7 +241,7 @@ async fn people_come_in_without_being_known_but_not_because_another_site_wants_i
 
 #[tokio::test]
 async fn over_tls_only_the_cookie_that_is_bound_to_the_host_counts() {
-    let config = Config { origin: Some("https://models.example.org".into()), ..Config::default() };
+    let config = Config { origin: Some("https://models.example.org".into()), secure: true, ..Config::default() };
     let stage = stage_with(config, Role::Owner, Scripted::new(|_| Script::Panic));
     let plain = stage.change("POST", "/admin/v1/thing").body(Body::empty()).unwrap();
     stage.check(plain, 401, "invalid_api_key").await;
