@@ -8,6 +8,7 @@ mod edge;
 mod embeddings;
 mod folders;
 mod forms;
+mod frameworks;
 mod hang_up;
 mod kills;
 mod lifecycle;

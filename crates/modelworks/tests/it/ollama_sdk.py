@@ -138,7 +138,7 @@ def errors():
     assert "no-such-model" in refused(404, lambda: client.chat(model="no-such-model")).error
     refused(404, lambda: client.show("no-such-model"))
     assert "temperature" in refused(400, lambda: ask("x", options={"temperature": 9})).error
-    assert "format" in refused(400, lambda: ask("x", format="xml")).error
+    assert "format" in refused(400, lambda: ask("x", format={"type": "string", "not": {}})).error
     refused(400, lambda: ask("word " * 20000))
     refused(400, lambda: list(ask("word " * 20000, stream=True)))
     assert "/v1/embeddings" in refused(400, lambda: client.chat(model=EMBEDDER, messages=[{"role": "user", "content": "x"}])).error

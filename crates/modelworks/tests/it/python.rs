@@ -5,12 +5,13 @@ use std::{
     process::Command,
 };
 
-/// Runs `script`, which lies beside this file, with `package` and the given environment variables; it must succeed.
-pub async fn drive(package: &'static str, script: &str, variables: Vec<(&'static str, String)>) {
+/// Runs `script`, which lies beside this file, with `packages` (several are divided by spaces) and the given environment variables;
+/// it must succeed.
+pub async fn drive(packages: &'static str, script: &str, variables: Vec<(&'static str, String)>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(script);
     tokio::task::spawn_blocking(move || {
         // A token of the developer's own would be sent beside the key of the test.
-        run(Command::new(with(package)).arg(script).env_remove("ANTHROPIC_AUTH_TOKEN").envs(variables));
+        run(Command::new(with(packages)).arg(script).env_remove("ANTHROPIC_AUTH_TOKEN").envs(variables));
     })
     .await
     .expect("the script's checks pass");
@@ -27,14 +28,16 @@ pub fn run(command: &mut Command) {
     );
 }
 
-/// The interpreter of an environment with `package` (such as `openai==3.57.0`), made once for this build folder.
-pub fn with(package: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
+/// The interpreter of an environment with `packages` (such as `openai==3.57.0`), made once for this build folder.
+pub fn with(packages: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(packages.replace(' ', "+"));
     let python = folder.join("bin/python");
     let complete = folder.join("complete");
     if !complete.exists() {
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--only-binary=:all:", package]));
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--only-binary=:all:"])
+            .args(packages.split(' ')));
         std::fs::write(&complete, "").expect("the folder can be written to");
     }
     python
