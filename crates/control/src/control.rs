@@ -109,6 +109,11 @@ impl Control {
         Ok(())
     }
 
+    /// Makes a durable change known to what runs.
+    pub(crate) fn publish(&self, change: &Change) {
+        (self.0.publish)(change);
+    }
+
     /// Goes on when the caller hangs up: what is durable must become known.
     async fn commit(&self, turn: Turn, changes: Vec<(Change, Act)>, once: Option<Once>) -> Result<Applied, ApiError> {
         let shared = Arc::clone(&self.0);

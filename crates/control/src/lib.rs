@@ -15,6 +15,7 @@ mod page;
 mod precondition;
 mod router;
 mod routes;
+mod statement_page;
 
 pub use caller::Caller;
 pub use control::{Control, Publish};

@@ -2,7 +2,9 @@
 
 use utoipa::OpenApi;
 
-use crate::routes::{audit, credits, keys, ledger, limits, organisations, prices, projects};
+use crate::routes::{
+    audit, credits, erasures, keys, ledger, limits, organisations, prices, projects, reratings, retention, statements,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +38,13 @@ use crate::routes::{audit, credits, keys, ledger, limits, organisations, prices,
         credits::create_code,
         ledger::balance,
         ledger::lines,
+        statements::show,
+        reratings::rerate,
+        erasures::erase,
+        retention::of_organisation,
+        retention::change_organisation,
+        retention::of_installation,
+        retention::change_installation,
         audit::of_organisation,
         audit::of_installation,
     ),

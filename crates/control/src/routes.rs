@@ -2,9 +2,13 @@
 
 pub(crate) mod audit;
 pub(crate) mod credits;
+pub(crate) mod erasures;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod organisations;
 pub(crate) mod prices;
 pub(crate) mod projects;
+pub(crate) mod reratings;
+pub(crate) mod retention;
+pub(crate) mod statements;

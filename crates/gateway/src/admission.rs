@@ -1,6 +1,6 @@
 //! The one gate before every model, and the guard that it gives.
 
-use account::{Cause, Payer};
+use account::{Cause, Labels, Payer};
 use futures::future::BoxFuture;
 use inference::{Error, Event, FinishReason, Usage};
 use tokio::time::Instant;
@@ -65,6 +65,12 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
+    /// The same request with what its caller says of it.
+    pub(crate) fn labelled(mut self, labels: Labels) -> Self {
+        self.metered.label(labels);
+        self
+    }
+
     /// The request's id, for the log.
     pub(crate) fn request_id(&self) -> &str {
         self.exchange.id()

@@ -86,7 +86,7 @@ impl Tenancy {
             Change::Correct(correction) => self.meter().credit(correction.org, correction.amount),
             // Requests ask for none of these.
             Change::AddProject(_) | Change::ChangeProject(_) | Change::AddCode(_) => {}
-            Change::AddUser(_) | Change::SetMember { .. } => {}
+            Change::AddUser(_) | Change::SetMember { .. } | Change::SetRetention(_) => {}
         }
     }
 

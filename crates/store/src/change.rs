@@ -2,7 +2,7 @@
 
 use account::{CodeId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PriceVersion, Role, Timestamp, UserId};
 
-use crate::{Correction, Credit, Organisation, Project, User};
+use crate::{Correction, Credit, Organisation, Project, Retention, User};
 
 /// Something that an administrator does.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub enum Change {
     },
     /// A correction in the ledger.
     Correct(Correction),
+    /// How long request rows are kept.
+    SetRetention(Retention),
 }
 
 /// A code that is worth credit.
@@ -86,6 +88,7 @@ impl Change {
             Self::SetMember { org, .. } | Self::SetLimits { org, .. } | Self::RedeemCode { org, .. } => Some(*org),
             Self::AddCredit(credit) => Some(credit.org),
             Self::Correct(correction) => Some(correction.org),
+            Self::SetRetention(retention) => retention.org,
             Self::AddUser(_) | Self::AddPrice { .. } | Self::AddCode(_) => None,
         }
     }
@@ -107,6 +110,7 @@ impl Change {
             Self::AddCode(_) => "code.add",
             Self::RedeemCode { .. } => "code.redeem",
             Self::Correct(_) => "ledger.correct",
+            Self::SetRetention(_) => "retention.set",
         }
     }
 
@@ -124,6 +128,9 @@ impl Change {
             Self::AddCode(code) => code.id.to_string(),
             Self::RedeemCode { code, .. } => code.to_string(),
             Self::Correct(correction) => format!("line {} of {}", correction.corrects, correction.org),
+            Self::SetRetention(retention) => {
+                retention.org.map_or_else(|| "installation".to_owned(), |org| org.to_string())
+            }
         }
     }
 }

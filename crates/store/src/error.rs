@@ -54,6 +54,14 @@ pub enum Error {
         /// What was looked for.
         what: &'static str,
     },
+    /// More than one answer may hold.
+    #[error("there are more than {most} {what}; ask for parts")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
     /// A row holds what nobody of ours wrote.
     #[error("a row of the data folder holds an invalid {what}")]
     Corrupt {

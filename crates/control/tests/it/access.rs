@@ -14,6 +14,7 @@ fn request(method: &str, path: &str) -> Request<Body> {
         ("GET", _) => String::new(),
         ("POST", Some("projects")) => json!({"name": "x"}).to_string(),
         ("POST", Some("keys")) => json!({"name": "x", "project_id": OTHER_PROJECT.to_string()}).to_string(),
+        ("POST", Some("erasures")) => json!({"end_user": "x"}).to_string(),
         ("POST", Some("redeem")) => json!({"code": "mw-".repeat(20)}).to_string(),
         _ => json!({}).to_string(),
     };
@@ -21,7 +22,7 @@ fn request(method: &str, path: &str) -> Request<Body> {
 }
 
 fn address(path: &str, org: &str, project: &str, key: &str) -> String {
-    path.replace("{org}", org).replace("{project}", project).replace("{key}", key)
+    path.replace("{org}", org).replace("{project}", project).replace("{key}", key).replace("{month}", "2026-11")
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod anthropic;
 mod api;
 mod connections;
 mod embeddings;
+mod labels;
 mod log;
 mod ollama;
 mod parameters;
