@@ -54,12 +54,15 @@ impl Sum {
 /// What a sum over all requests is of: organisation, start of the stretch, project, key and model.
 type Whole = (OrgId, i64, ProjectId, KeyId, Box<str>);
 
+/// What a label is known by: organisation, day, tag and value.
+type Label = (OrgId, i64, Box<str>, Box<str>);
+
 /// What a group of settlements adds: each sum is written once for all of them.
 #[derive(Default)]
 pub(crate) struct Sums {
     zones: HashMap<OrgId, Zone>,
-    /// Ids of labels by organisation, day, tag and value; none where a day has too many tags.
-    labels: HashMap<(OrgId, i64, Box<str>, Box<str>), Option<i64>>,
+    /// Ids of labels; none where a day has too many tags.
+    labels: HashMap<Label, Option<i64>>,
     quarters: BTreeMap<Whole, Sum>,
     days: BTreeMap<Whole, Sum>,
     label_quarters: BTreeMap<(i64, i64, ProjectId, Box<str>), Sum>,

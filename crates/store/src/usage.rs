@@ -130,6 +130,9 @@ pub struct UsageSum {
     pub charge: Nano,
 }
 
+/// What a sum is of: start of the period, project, what tells it apart, model.
+type Of = (Timestamp, ProjectId, Part, Box<str>);
+
 impl Store {
     /// One request of an organisation.
     pub async fn request(&self, org: OrgId, request: RequestId) -> Result<Option<RequestRecord>, Error> {
@@ -179,7 +182,7 @@ impl Store {
             .bind(tag),
         };
         let mut rows = query.bind(from).bind(until).fetch(self.readers());
-        let mut sums: BTreeMap<(Timestamp, ProjectId, Part, Box<str>), (u64, Counts, Nano)> = BTreeMap::new();
+        let mut sums: BTreeMap<Of, (u64, Counts, Nano)> = BTreeMap::new();
         let mut period = bucket.of(Timestamp::from_millis(from), &zone);
         while let Some(row) = rows.try_next().await? {
             let start = time(&row, "start")?;
