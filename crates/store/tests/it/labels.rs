@@ -114,6 +114,9 @@ impl Later for UsageRow {
     }
 }
 
+/// What tells a row apart from others; none leaves it out.
+type PartOf = dyn Fn(&UsageRow) -> Option<Part>;
+
 fn any_end() -> impl Strategy<Value = UsageRow> {
     let word = || prop::option::of(prop::sample::select(vec!["", "a", "b", "ü"]));
     (0_u64..1000, 0_u64..1000, 0_i64..400, 0_u8..3, word(), word(), word()).prop_map(
@@ -174,7 +177,7 @@ proptest! {
             let user = |row: &UsageRow| row.labels.end_user().map(|name| Part::Value(Some(name.into())));
             let tag = |row: &UsageRow| row.labels.tags().get("one").map(|value| Part::Value(Some(value.clone())));
             for bucket in [Bucket::Hour, Bucket::Day, Bucket::Month] {
-                let parts: [(Apart<'_>, &dyn Fn(&UsageRow) -> Option<Part>); 3] =
+                let parts: [(Apart<'_>, &PartOf); 3] =
                     [(Apart::Key, &|row| Some(Part::Key(row.tenant.key))), (Apart::EndUser, &user), (Apart::Tag("one"), &tag)];
                 for (apart, part) in parts {
                     let sums = used(&store, zone.clone(), bucket, apart).await;
