@@ -49,7 +49,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let service =
         Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(administration(&tenants)));
     service.set_loading(true);
-    let (watch, notes) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses());
+    let (watch, notes, expiry) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses(), tenants.expire_rows());
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
         let _ = stopped.await;
@@ -81,6 +81,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     }
     watch.abort();
     notes.abort();
+    expiry.abort();
     catalog.shutdown();
     LocalAccess::remove(data_dir);
     tenants::note_use(&tenants.store, &tenants.tenancy).await;
