@@ -49,6 +49,8 @@ pub enum Action {
     ReadAudit,
     /// Make organisations, suspend them, choose prepaid or postpaid.
     ManageOrganisations,
+    /// Make people known, end them, let them set another password.
+    ManageUsers,
     /// Grant credit and correct bills.
     ManageCredits,
     /// Set prices.
@@ -63,7 +65,7 @@ pub enum Action {
 
 impl Action {
     /// All there are.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::ReadOrganisation,
         Self::ChangeOrganisation,
         Self::DeleteOrganisation,
@@ -86,6 +88,7 @@ impl Action {
         Self::RedeemCredits,
         Self::ReadAudit,
         Self::ManageOrganisations,
+        Self::ManageUsers,
         Self::ManageCredits,
         Self::ManagePrices,
         Self::ManageModels,

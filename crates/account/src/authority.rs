@@ -60,6 +60,11 @@ impl Authority {
         Self { reach, actions: role.actions() }
     }
 
+    /// Whoever runs the installation.
+    pub fn of_operator() -> Self {
+        Self { reach: Reach::Installation, actions: Role::Operator.actions() }
+    }
+
     /// A key. One that has an `admin:` scope of the installation reaches all of it, one that has another `admin:` scope
     /// its organisation, any other its project.
     pub fn of_scopes(scopes: Scopes, org: OrgId, project: ProjectId) -> Self {
@@ -102,7 +107,8 @@ impl Authority {
         [from, to].into_iter().flatten().try_for_each(|role| self.may_grant(role.actions()))
     }
 
-    fn may_grant(&self, actions: Actions) -> Result<(), Forbidden> {
+    /// Whether it has all of `actions` itself, so that it may hand them on.
+    pub fn may_grant(&self, actions: Actions) -> Result<(), Forbidden> {
         let missing = actions.iter().find(|action| !self.actions.contains(*action));
         missing.map_or(Ok(()), |action| Err(Forbidden::Grants { action }))
     }

@@ -79,10 +79,14 @@ ids! {
     UserId = "user_";
     /// One request of a caller.
     RequestId = "req_";
+    /// A response that is kept for its caller. Who guesses one sees what was said, so it is as random as a secret.
+    ResponseId = "resp_";
     /// One version of a model's price.
     PriceId = "price_";
     /// A code that is worth credit. It is the name of the code, not the secret.
     CodeId = "code_";
+    /// An invitation into an organisation.
+    InviteId = "invite_";
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::{KeyHash, NoRandomness};
+use crate::{CsrfToken, KeyHash, NoRandomness, Token};
+
+/// Separate what is hashed under one pepper from each other. A key's hash has 32 bytes and none of these before it.
+const TOKEN: &[u8] = b"modelworks token, version 1\0 for what is looked up\0";
+const CSRF: &[u8] = b"modelworks csrf token, version 1\0 for what is compared\0";
 
 /// The installation's own secret under which secrets are hashed: who steals the rows alone cannot test guesses.
 #[derive(Clone)]
@@ -47,12 +51,26 @@ impl Pepper {
 
     /// The hash to keep or to look up.
     pub fn hash(&self, key: &KeyHash) -> KeyedHash {
+        KeyedHash(self.mac(&[key.as_bytes()]))
+    }
+
+    /// The same of a token.
+    pub fn hash_token(&self, token: &Token) -> KeyedHash {
+        KeyedHash(self.mac(&[TOKEN, token.expose().as_bytes()]))
+    }
+
+    /// The second secret of the session with this hash.
+    pub fn csrf_token(&self, session: &KeyedHash) -> CsrfToken {
+        CsrfToken(self.mac(&[CSRF, session.as_bytes()]))
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         // A key that is shorter than a block is filled up with zeros (RFC 2104, section 2).
         let mut block = [0; 64];
         block[..32].copy_from_slice(&self.0);
         let mut mac = Hmac::<Sha256>::new(&block.into());
-        mac.update(key.as_bytes());
-        KeyedHash(mac.finalize().into_bytes().into())
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
     }
 }
 
@@ -83,7 +101,7 @@ impl fmt::Debug for KeyedHash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ApiKey;
+    use crate::{ApiKey, Purpose};
 
     #[test]
     fn the_same_key_under_another_pepper_is_another_hash() {
@@ -102,6 +120,20 @@ mod tests {
         let mut text = String::new();
         crate::hex::push(&mut text, hash.as_bytes());
         assert_eq!(text, "f2a6b46f4c13053cc95edbb314e3dfab855eaac54f46f8153676e218c5500f0c");
+    }
+
+    #[test]
+    fn a_session_has_a_second_secret_that_follows_from_nothing_else() {
+        let pepper = Pepper::generate().unwrap();
+        let hash = pepper.hash_token(&Token::generate(Purpose::Session).unwrap());
+        let token = pepper.csrf_token(&hash);
+        assert!(token.matches(&token.expose()) && token.matches(&pepper.csrf_token(&hash).expose()));
+        let other = pepper.hash_token(&Token::generate(Purpose::Session).unwrap());
+        let others =
+            [pepper.csrf_token(&other), Pepper::generate().unwrap().csrf_token(&hash), CsrfToken(*hash.as_bytes())];
+        assert!(others.iter().all(|other| !token.matches(&other.expose())));
+        assert!(["", "0", &"0".repeat(64)].iter().all(|text| !token.matches(text)));
+        assert_eq!(format!("{token:?}"), "CsrfToken(…)");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Who may do what, what may be used, and what it costs: rules as pure functions over integers.
 //!
-//! - Who: [`Role`], [`Scopes`] and the one table behind [`Authority`]; a [`Key`] and the hash of its secret.
+//! - Who: [`Role`], [`Scopes`] and the one table behind [`Authority`]; a [`Key`] and the hash of its secret; a [`Person`]
+//!   and their [`Session`]; both are an [`Identity`].
 //! - What: [`Limits`] of organisations, projects and keys, held by the [`Meter`] however requests interleave.
 //! - What it costs: [`Price`] and its versions, [`Cause`] (who pays), and the hash-chained [`ledger`].
 //!
@@ -10,9 +11,12 @@ mod action;
 mod api_key;
 mod authority;
 mod cause;
+mod csrf_token;
+mod email;
 mod gauges;
 mod hex;
 mod id;
+mod identity;
 mod key;
 mod key_hash;
 mod keyed_hash;
@@ -22,19 +26,26 @@ mod limit;
 mod meter;
 mod money;
 mod name;
+mod password_hash;
+mod person;
 mod price;
 mod refusal;
 mod role;
 mod scope;
+mod session;
 mod spending;
 mod time;
+mod token;
 mod window;
 
 pub use action::{Action, Actions};
 pub use api_key::{ApiKey, InvalidKey, NoRandomness};
 pub use authority::{Authority, Forbidden, Reach};
 pub use cause::{Cause, Payer};
-pub use id::{CodeId, InvalidId, KeyId, OrgId, PriceId, ProjectId, RequestId, UserId};
+pub use csrf_token::CsrfToken;
+pub use email::{Email, InvalidEmail};
+pub use id::{CodeId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId};
+pub use identity::Identity;
 pub use key::{Key, KeyRefusal, ModelAccess, PreviousSecret};
 pub use key_hash::{InvalidKeyHash, KeyHash};
 pub use keyed_hash::{InvalidPepper, KeyedHash, Pepper};
@@ -43,6 +54,8 @@ pub use limit::{LimitKind, Limits, Owner, Tenant};
 pub use meter::{Ask, Billing, LEASE_TOKENS, LeaseError, Meter, Output, Settlement, Ticket};
 pub use money::{AmountOverflow, InvalidAmount, Nano};
 pub use name::{InvalidName, Name};
+pub use password_hash::PasswordHash;
+pub use person::Person;
 pub use price::{
     Class, Counts, InvalidPrice, NotPriced, PerClass, Price, PriceHistory, PriceVersion, Rates, Service,
     UNITS_OF_A_PRICE,
@@ -50,6 +63,8 @@ pub use price::{
 pub use refusal::{Refusal, Resets, Standing};
 pub use role::{Role, UnknownRole};
 pub use scope::{Scope, Scopes, UnknownScope};
+pub use session::Session;
 pub use spending::Periods;
 pub use time::{InvalidMonth, InvalidTimestamp, Period, Timestamp, UnknownZone, Zone};
+pub use token::{InvalidToken, Purpose, Token};
 pub use window::Window;

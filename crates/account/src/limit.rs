@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{KeyId, Nano, OrgId, ProjectId};
+use crate::{KeyId, Nano, OrgId, ProjectId, UserId};
 
 /// Limits of one organisation, project or key. Absent is unlimited, zero is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -152,7 +152,7 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The three that every request of a key counts for.
+/// The three that every request counts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tenant {
     /// Who pays.
@@ -164,6 +164,12 @@ pub struct Tenant {
 }
 
 impl Tenant {
+    /// Those that a person's requests count for, who asks without a key. Usage has them under the id of a key that has the
+    /// person's digits; nobody has such a key, so none of its limits hold, but those of the project and the organisation do.
+    pub fn of_person(org: OrgId, project: ProjectId, person: UserId) -> Self {
+        Self { org, project, key: KeyId::from_bytes(*person.as_bytes()) }
+    }
+
     /// From the nearest to the furthest.
     pub fn owners(&self) -> [Owner; 3] {
         [Owner::Key(self.key), Owner::Project(self.project), Owner::Organisation(self.org)]

@@ -53,6 +53,7 @@ const TABLE: [(Action, [bool; 6]); Action::ALL.len()] = [
     (Action::RedeemCredits, [Y, Y, N, N, Y, Y]),
     (Action::ReadAudit, [Y, Y, N, N, N, Y]),
     (Action::ManageOrganisations, [N, N, N, N, N, Y]),
+    (Action::ManageUsers, [N, N, N, N, N, Y]),
     (Action::ManageCredits, [N, N, N, N, N, Y]),
     (Action::ManagePrices, [N, N, N, N, N, Y]),
     (Action::ManageModels, [N, N, N, N, N, Y]),

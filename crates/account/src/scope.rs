@@ -35,7 +35,7 @@ pub enum Scope {
     AdminBilling,
     /// Its audit log.
     AdminAudit,
-    /// All organisations. From here on: for whoever runs the installation.
+    /// All organisations, and all people. From here on: for whoever runs the installation.
     AdminInstallation,
     /// Credit of all organisations.
     AdminCredits,
@@ -125,6 +125,7 @@ impl Scope {
             Self::AdminAudit => Actions::of(&[A::ReadAudit]),
             Self::AdminInstallation => Actions::of(&[
                 A::ManageOrganisations,
+                A::ManageUsers,
                 A::ReadOrganisation,
                 A::ChangeOrganisation,
                 A::DeleteOrganisation,

@@ -77,7 +77,7 @@ impl<T: DeserializeOwned> FromRequest<Control> for Posted<T> {
         };
         let bytes = read(Request::from_parts(parts, body)).await?;
         let wish = key.map(|key| Wish {
-            caller: caller.key().id.to_string().into(),
+            caller: caller.name().into(),
             route: route.into(),
             key: key.into(),
             body_hash: Sha256::digest(&bytes).into(),

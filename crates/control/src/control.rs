@@ -1,6 +1,9 @@
 //! What every handler shares, and the one way in which things are changed.
 
-use std::sync::Arc;
+use std::{
+    net::IpAddr,
+    sync::{Arc, PoisonError},
+};
 
 use account::Pepper;
 use axum::{
@@ -13,7 +16,7 @@ use serde_json::Value;
 use store::{Act, Applied, Change, Once, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{Caller, body::Wish, error::ApiError};
+use crate::{Caller, Config, attempts::Attempts, body::Wish, error::ApiError, passwords::Passwords};
 
 /// Told of each change as soon as it is durable, in the order in which they were made.
 pub type Publish = Box<dyn Fn(&Change) + Send + Sync>;
@@ -28,6 +31,10 @@ struct Shared {
     /// Held from the reading of what a change depends on until the change is known everywhere. Administration is rare, and
     /// whoever waits here waits for somebody's commit.
     turn: Arc<Mutex<()>>,
+    secure: bool,
+    passwords: Passwords,
+    /// A leaf lock: held for a little arithmetic.
+    attempts: std::sync::Mutex<Attempts>,
 }
 
 /// The right to change something: there is one at a time.
@@ -45,8 +52,10 @@ pub(crate) enum Done {
 
 impl Control {
     /// Administers the rows of `store`; what runs learns of changes through `publish`.
-    pub fn new(store: Store, publish: Publish) -> Self {
-        Self(Arc::new(Shared { store, publish, turn: Arc::default() }))
+    pub fn new(config: Config, store: Store, publish: Publish) -> Self {
+        let passwords = Passwords::new(store.pepper().clone(), config.cost);
+        let (turn, attempts, secure) = (Arc::default(), std::sync::Mutex::default(), config.secure);
+        Self(Arc::new(Shared { store, publish, turn, secure, passwords, attempts }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -55,6 +64,22 @@ impl Control {
 
     pub(crate) fn pepper(&self) -> &Pepper {
         self.0.store.pepper()
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    /// Whether cookies are for TLS alone.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.0.secure
+    }
+
+    /// Counts an attempt to come in as `account`, or refuses it.
+    pub(crate) fn attempt(&self, account: &str, address: Option<IpAddr>) -> Result<(), ApiError> {
+        let mut attempts = self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = attempts.attempt(account, address, store::now());
+        counted.map_err(|retry_after| ApiError::TooManyAttempts { retry_after })
     }
 
     /// Waits for the right to change something. What is read with it does not change until it is given back.
@@ -114,8 +139,13 @@ impl Control {
         (self.0.publish)(change);
     }
 
-    /// Goes on when the caller hangs up: what is durable must become known.
-    async fn commit(&self, turn: Turn, changes: Vec<(Change, Act)>, once: Option<Once>) -> Result<Applied, ApiError> {
+    /// Makes all of these changes or none. Goes on when the caller hangs up: what is durable must become known.
+    pub(crate) async fn commit(
+        &self,
+        turn: Turn,
+        changes: Vec<(Change, Act)>,
+        once: Option<Once>,
+    ) -> Result<Applied, ApiError> {
         let shared = Arc::clone(&self.0);
         let task = tokio::spawn(async move {
             let applied = shared.store.apply_all(changes.clone(), once).await;

@@ -1,10 +1,10 @@
 //! Between rows and public JSON.
 
 use account::{
-    Billing, Class, CodeId, InvalidId, Key, KeyId, Limits, ModelAccess, Name, Nano, OrgId, PriceId, PriceVersion,
-    ProjectId, Scopes, Timestamp,
+    Billing, Class, CodeId, Email, InvalidId, InviteId, Key, KeyId, Limits, ModelAccess, Name, Nano, OrgId, PriceId,
+    PriceVersion, ProjectId, Role, Scopes, Timestamp, UserId,
 };
-use store::{AuditEntry, CodeRecord, KeyRecord, Made, Organisation, Project};
+use store::{AuditEntry, CodeRecord, InviteRecord, KeyRecord, Made, Organisation, Project, User};
 use wire::admin;
 
 use crate::error::ApiError;
@@ -33,7 +33,7 @@ macro_rules! cursors {
         }
     )*};
 }
-cursors!(OrgId, ProjectId, KeyId, PriceId, CodeId);
+cursors!(OrgId, ProjectId, KeyId, PriceId, CodeId, UserId, InviteId);
 
 pub(crate) fn after<T: Cursor>(text: &Option<String>) -> Result<Option<T>, ApiError> {
     text.as_deref().map(|text| named("after", T::parse_cursor(text))).transpose()
@@ -41,6 +41,31 @@ pub(crate) fn after<T: Cursor>(text: &Option<String>) -> Result<Option<T>, ApiEr
 
 pub(crate) fn name(text: &str) -> Result<Name, ApiError> {
     Name::parse(text).map_err(|error| ApiError::invalid("name", error))
+}
+
+pub(crate) fn email(text: &str) -> Result<Email, ApiError> {
+    Email::parse(text).map_err(|error| ApiError::invalid("email", error))
+}
+
+pub(crate) fn role(role: admin::Role) -> Role {
+    match role {
+        admin::Role::Owner => Role::Owner,
+        admin::Role::Admin => Role::Admin,
+        admin::Role::Member => Role::Member,
+        admin::Role::Viewer => Role::Viewer,
+        admin::Role::Billing => Role::Billing,
+    }
+}
+
+/// Nobody is an operator by a membership; should a row say so, it says nothing.
+pub(crate) fn role_name(role: Role) -> admin::Role {
+    match role {
+        Role::Owner => admin::Role::Owner,
+        Role::Admin => admin::Role::Admin,
+        Role::Member => admin::Role::Member,
+        Role::Viewer | Role::Operator => admin::Role::Viewer,
+        Role::Billing => admin::Role::Billing,
+    }
 }
 
 pub(crate) fn amount(parameter: &str, text: &str) -> Result<Nano, ApiError> {
@@ -106,6 +131,40 @@ pub(crate) fn project(made: &Made<Project>) -> admin::Project {
         organisation_id: made.what.org.to_string(),
         name: made.what.name.to_string(),
         created_at: made.created.to_string(),
+    }
+}
+
+pub(crate) fn user(made: &Made<User>) -> admin::User {
+    admin::User {
+        id: made.what.id.to_string(),
+        email: made.what.email.to_string(),
+        operator: made.what.operator,
+        created_at: made.created.to_string(),
+    }
+}
+
+pub(crate) fn member((user, role): &(User, Role)) -> admin::Member {
+    admin::Member { user_id: user.id.to_string(), email: user.email.to_string(), role: role_name(*role) }
+}
+
+pub(crate) fn membership((made, role): &(Made<Organisation>, Role)) -> admin::Membership {
+    admin::Membership {
+        organisation_id: made.what.id.to_string(),
+        name: made.what.name.to_string(),
+        role: role_name(*role),
+    }
+}
+
+pub(crate) fn invite(record: &InviteRecord) -> admin::Invite {
+    let InviteRecord { invite, created, accepted } = record;
+    admin::Invite {
+        id: invite.id.to_string(),
+        organisation_id: invite.org.to_string(),
+        email: invite.email.to_string(),
+        role: role_name(invite.role),
+        created_at: created.to_string(),
+        expires_at: invite.expires.to_string(),
+        accepted_by: accepted.map(|user| user.to_string()),
     }
 }
 

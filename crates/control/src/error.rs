@@ -1,5 +1,7 @@
 //! Every failure that an administrator can be told.
 
+use std::time::Duration;
+
 use account::Forbidden;
 use axum::{
     Json,
@@ -12,9 +14,21 @@ use wire::openai::{ErrorBody, ErrorResponse};
 /// Every failure that an administrator can be told. `Display` is public text; docs/errors.md lists the codes.
 #[derive(Debug, Error)]
 pub enum ApiError {
-    /// Whoever serves these routes let somebody through whose key was not checked.
-    #[error("no API key was given; send the header `Authorization: Bearer <key>`")]
+    /// Whoever serves these routes let somebody through who was not checked.
+    #[error("no API key was given; send the header `Authorization: Bearer <key>`, or sign in")]
     NoKey,
+    /// Whoever wants to sign in is not known so. It does not say what is wrong.
+    #[error("address and password do not belong together")]
+    InvalidCredentials,
+    /// Too many have tried it.
+    #[error("there were too many attempts to sign in; wait")]
+    TooManyAttempts {
+        /// When the next is counted.
+        retry_after: Duration,
+    },
+    /// Too many passwords are compared at this moment.
+    #[error("too many people sign in at this moment; try again soon")]
+    Busy,
     /// The right is missing, or it is elsewhere.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
@@ -50,6 +64,9 @@ pub enum ApiError {
         /// What there can be only one of.
         what: &'static str,
     },
+    /// Nobody would be left who may do everything in an organisation.
+    #[error("an organisation that has an owner keeps one; make somebody else an owner first")]
+    LastOwner,
     /// A change without the state that it is meant for.
     #[error("a change needs the header `If-Match` with the `ETag` of what is changed, so that nobody's change is lost")]
     NoPrecondition,
@@ -79,6 +96,10 @@ impl ApiError {
     fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NoKey => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
+            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "overloaded"),
+            Self::LastOwner => (StatusCode::CONFLICT, "last_owner"),
             Self::Forbidden(Forbidden::Elsewhere) | Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
             Self::Forbidden(Forbidden::Lacks { .. }) => (StatusCode::FORBIDDEN, "missing_scope"),
             Self::Forbidden(Forbidden::Grants { .. }) => (StatusCode::FORBIDDEN, "cannot_grant"),
@@ -101,6 +122,7 @@ impl From<store::Error> for ApiError {
         match error {
             store::Error::Conflict { what } => Self::Conflict { what },
             store::Error::NotFound { .. } => Self::NOT_FOUND,
+            store::Error::LastOwner => Self::LastOwner,
             store::Error::OtherBody => Self::OtherBody,
             store::Error::NotDurable | store::Error::Closed => Self::NotDurable,
             store::Error::Ledger(error) => Self::Invalid { parameter: None, message: error.to_string() },
@@ -126,11 +148,21 @@ impl IntoResponse for ApiError {
             Self::Invalid { parameter, .. } => parameter.clone(),
             _ => None,
         };
-        let r#type = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        let r#type = match status {
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        };
         let error = ErrorBody { message: self.to_string(), r#type, param, code };
         let mut response = (status, Json(ErrorResponse { error })).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        let retry_after = match self {
+            Self::TooManyAttempts { retry_after } => Some(retry_after.as_millis().div_ceil(1000) as u64),
+            Self::Busy => Some(1),
+            Self::NotDurable => Some(5),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -150,6 +182,10 @@ mod tests {
         let (all, admin) = include_str!("../../../docs/errors.md").split_once("\n## Administration").unwrap();
         let errors = [
             ApiError::NoKey,
+            ApiError::InvalidCredentials,
+            ApiError::TooManyAttempts { retry_after: Duration::from_secs(1) },
+            ApiError::Busy,
+            ApiError::LastOwner,
             ApiError::NOT_FOUND,
             ApiError::Forbidden(Forbidden::Elsewhere),
             ApiError::Forbidden(Forbidden::Lacks { action: Action::Infer }),

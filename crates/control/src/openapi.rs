@@ -3,12 +3,20 @@
 use utoipa::OpenApi;
 
 use crate::routes::{
-    audit, credits, erasures, keys, ledger, limits, organisations, prices, projects, reratings, retention, statements,
+    audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
+    resets, retention, session, statements, users,
 };
 
 #[derive(OpenApi)]
 #[openapi(
     paths(
+        session::sign_in,
+        session::show,
+        session::sign_out,
+        session::change_password,
+        session::join,
+        invites::accept,
+        resets::accept,
         keys::me,
         organisations::list,
         organisations::create,
@@ -18,6 +26,20 @@ use crate::routes::{
         projects::create,
         projects::show,
         projects::change,
+        members::list,
+        members::create,
+        members::show,
+        members::change,
+        members::remove,
+        invites::list,
+        invites::create,
+        invites::remove,
+        users::list,
+        users::create,
+        users::show,
+        users::change,
+        users::remove,
+        resets::create,
         keys::list,
         keys::create,
         keys::show,

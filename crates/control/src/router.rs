@@ -1,8 +1,6 @@
 //! The route list, and what each route wants of its caller.
 
-use std::sync::Arc;
-
-use account::{Action, Forbidden, Key};
+use account::{Action, Forbidden, Identity};
 use axum::{
     Router,
     extract::{Request, State},
@@ -17,20 +15,22 @@ use crate::{
     Control,
     error::ApiError,
     routes::{
-        audit, credits, erasures, keys, ledger, limits, organisations, prices, projects, reratings, retention,
-        statements,
+        audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
+        resets, retention, session, statements, users,
     },
 };
 
 /// One administrative route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `GET`, `POST` or `PATCH`.
+    /// `GET`, `POST`, `PATCH` or `DELETE`.
     pub method: Method,
     /// The path as the OpenAPI document writes it.
     pub path: &'static str,
-    /// What a caller must be allowed to do somewhere at least; none: any key will do.
+    /// What a caller must be allowed to do somewhere at least; none: whoever is known will do.
     pub needs: Option<Action>,
+    /// Whether it is one by which people come in, which nobody has to be known for.
+    pub public: bool,
 }
 
 struct Route {
@@ -43,6 +43,13 @@ fn list() -> Vec<Route> {
     use Action as A;
     const ORG: &str = "/admin/v1/organisations/{org}";
     vec![
+        entrance("/admin/v1/session", session::sign_in),
+        get("/admin/v1/session", None, session::show),
+        delete("/admin/v1/session", None, session::sign_out),
+        own("/admin/v1/session/password", session::change_password),
+        own("/admin/v1/session/join", session::join),
+        entrance("/admin/v1/invites/accept", invites::accept),
+        entrance("/admin/v1/resets/accept", resets::accept),
         get("/admin/v1/me", None, keys::me),
         get("/admin/v1/organisations", Some(A::ReadOrganisation), organisations::list),
         post("/admin/v1/organisations", A::ManageOrganisations, organisations::create),
@@ -52,6 +59,20 @@ fn list() -> Vec<Route> {
         post("/admin/v1/organisations/{org}/projects", A::ManageProjects, projects::create),
         get("/admin/v1/organisations/{org}/projects/{project}", Some(A::ReadProjects), projects::show),
         patch("/admin/v1/organisations/{org}/projects/{project}", A::ManageProjects, projects::change),
+        get("/admin/v1/organisations/{org}/members", Some(A::ReadMembers), members::list),
+        post("/admin/v1/organisations/{org}/members", A::ManageMembers, members::create),
+        get("/admin/v1/organisations/{org}/members/{user}", Some(A::ReadMembers), members::show),
+        patch("/admin/v1/organisations/{org}/members/{user}", A::ManageMembers, members::change),
+        delete("/admin/v1/organisations/{org}/members/{user}", Some(A::ManageMembers), members::remove),
+        get("/admin/v1/organisations/{org}/invites", Some(A::ManageMembers), invites::list),
+        post("/admin/v1/organisations/{org}/invites", A::ManageMembers, invites::create),
+        delete("/admin/v1/organisations/{org}/invites/{invite}", Some(A::ManageMembers), invites::remove),
+        get("/admin/v1/users", Some(A::ManageUsers), users::list),
+        post("/admin/v1/users", A::ManageUsers, users::create),
+        get("/admin/v1/users/{user}", Some(A::ManageUsers), users::show),
+        patch("/admin/v1/users/{user}", A::ManageUsers, users::change),
+        delete("/admin/v1/users/{user}", Some(A::ManageUsers), users::remove),
+        post("/admin/v1/users/{user}/reset", A::ManageUsers, resets::create),
         get("/admin/v1/organisations/{org}/keys", Some(A::ReadKeys), keys::list),
         post("/admin/v1/organisations/{org}/keys", A::ManageKeys, keys::create),
         get("/admin/v1/organisations/{org}/keys/{key}", Some(A::ReadKeys), keys::show),
@@ -96,8 +117,24 @@ fn patch<T: 'static>(path: &'static str, needs: Action, handler: impl Handler<T,
     route(Method::PATCH, path, Some(needs), on(MethodFilter::PATCH, handler))
 }
 
+fn delete<T: 'static>(path: &'static str, needs: Option<Action>, handler: impl Handler<T, Control>) -> Route {
+    route(Method::DELETE, path, needs, on(MethodFilter::DELETE, handler))
+}
+
+/// What somebody changes of their own.
+fn own<T: 'static>(path: &'static str, handler: impl Handler<T, Control>) -> Route {
+    route(Method::POST, path, None, on(MethodFilter::POST, handler))
+}
+
+/// By which people come in.
+fn entrance<T: 'static>(path: &'static str, handler: impl Handler<T, Control>) -> Route {
+    let mut route = own(path, handler);
+    route.endpoint.public = true;
+    route
+}
+
 fn route(method: Method, path: &'static str, needs: Option<Action>, handler: MethodRouter<Control>) -> Route {
-    Route { endpoint: Endpoint { method, path, needs }, handler }
+    Route { endpoint: Endpoint { method, path, needs, public: false }, handler }
 }
 
 /// Every route that there is.
@@ -105,19 +142,23 @@ pub fn endpoints() -> Vec<Endpoint> {
     list().into_iter().map(|route| route.endpoint).collect()
 }
 
-/// The routes, to be served behind the check of the caller's key. They have no fallback of their own.
+/// The routes, to be served behind the check of who the caller is. They have no fallback of their own.
 pub fn routes(control: Control) -> Router {
     let add = |router: Router<Control>, Route { endpoint, handler }: Route| {
-        router.route(endpoint.path, handler.layer(from_fn_with_state(endpoint.needs, authorize)))
+        let path = endpoint.path;
+        router.route(path, handler.layer(from_fn_with_state(endpoint, authorize)))
     };
     list().into_iter().fold(Router::new(), add).with_state(control)
 }
 
 /// Refuses, before anything is read, whoever may not do this anywhere.
-async fn authorize(State(needs): State<Option<Action>>, request: Request, next: Next) -> Response {
-    let Some(key) = request.extensions().get::<Arc<Key>>() else { return ApiError::NoKey.into_response() };
-    match needs {
-        Some(action) if !key.authority().actions().contains(action) => {
+async fn authorize(State(endpoint): State<Endpoint>, request: Request, next: Next) -> Response {
+    if endpoint.public {
+        return next.run(request).await;
+    }
+    let Some(identity) = request.extensions().get::<Identity>() else { return ApiError::NoKey.into_response() };
+    match endpoint.needs {
+        Some(action) if !identity.actions().contains(action) => {
             ApiError::from(Forbidden::Lacks { action }).into_response()
         }
         _ => next.run(request).await,

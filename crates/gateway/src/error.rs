@@ -23,6 +23,18 @@ pub(crate) enum ApiError {
     TwoKeys,
     #[error(transparent)]
     KeyEnded(account::KeyRefusal),
+    #[error("the session is over; sign in anew")]
+    SessionEnded,
+    #[error(
+        "with a session only a page of this service changes something: `Sec-Fetch-Site` or `Origin` says that this is none"
+    )]
+    CrossSite,
+    #[error(
+        "with a session whatever changes something needs the header `x-csrf-token`; GET /admin/v1/session says its value"
+    )]
+    WrongCsrfToken,
+    #[error("with a session the header `x-modelworks-project` names the project that asks")]
+    NoProject,
     #[error(transparent)]
     Forbidden(#[from] account::Forbidden),
     #[error("this key may not use the model `{model}`; its owner says which it may")]
@@ -31,6 +43,8 @@ pub(crate) enum ApiError {
     NotPriced { model: String },
     #[error("usage cannot be recorded at the moment, so nothing is served; try again soon")]
     NotDurable,
+    #[error("this project has no response `{id}`; it was deleted, has expired, or never was")]
+    ResponseNotFound { id: String, parameter: Option<&'static str> },
     #[error("there is nothing at this address; GET /openapi.json lists what there is")]
     UnknownRoute,
     #[error("this address does not take that method; the header `Allow` lists the ones it takes")]
@@ -60,17 +74,27 @@ impl ApiError {
         Self::Unsupported { parameter: parameter.into(), message: message.into() }
     }
 
+    /// A response that is not there for whoever asks; `parameter` named it, or the path.
+    pub(crate) fn response_not_found(id: &str, parameter: Option<&'static str>) -> Self {
+        Self::ResponseNotFound { id: id.to_owned(), parameter }
+    }
+
     /// Status, code and parameter: the one table from failure to answer.
     fn parts(&self) -> (StatusCode, &'static str, Option<&str>) {
         use inference::Error as E;
         match self {
             Self::NoKey | Self::WrongKey | Self::TwoKeys => (StatusCode::UNAUTHORIZED, "invalid_api_key", None),
             Self::KeyEnded(_) => (StatusCode::UNAUTHORIZED, "invalid_api_key", None),
+            Self::SessionEnded => (StatusCode::UNAUTHORIZED, "session_ended", None),
+            Self::CrossSite => (StatusCode::FORBIDDEN, "cross_site_request", None),
+            Self::WrongCsrfToken => (StatusCode::FORBIDDEN, "invalid_csrf_token", None),
+            Self::NoProject => (StatusCode::BAD_REQUEST, "project_required", None),
             Self::Forbidden(account::Forbidden::Elsewhere) => (StatusCode::NOT_FOUND, "not_found", None),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "missing_scope", None),
             Self::ModelNotAllowed { .. } => (StatusCode::FORBIDDEN, "model_not_allowed", Some("model")),
             Self::NotPriced { .. } => (StatusCode::FORBIDDEN, "model_not_priced", Some("model")),
             Self::NotDurable => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable", None),
+            Self::ResponseNotFound { parameter, .. } => (StatusCode::NOT_FOUND, "response_not_found", *parameter),
             Self::UnknownRoute => (StatusCode::NOT_FOUND, "not_found", None),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", None),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", None),
@@ -212,11 +236,16 @@ mod tests {
             ApiError::WrongKey,
             ApiError::TwoKeys,
             ApiError::KeyEnded(account::KeyRefusal::Expired { at: account::Timestamp::from_millis(0) }),
+            ApiError::SessionEnded,
+            ApiError::CrossSite,
+            ApiError::WrongCsrfToken,
+            ApiError::NoProject,
             ApiError::Forbidden(account::Forbidden::Elsewhere),
             ApiError::Forbidden(account::Forbidden::Lacks { action: account::Action::Infer }),
             ApiError::ModelNotAllowed { model: "m".into() },
             ApiError::NotPriced { model: "m".into() },
             ApiError::NotDurable,
+            ApiError::response_not_found("resp_1", None),
             ApiError::UnknownRoute,
             ApiError::WrongMethod,
             ApiError::BodyTooLarge { limit: 1 },

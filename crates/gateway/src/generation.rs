@@ -105,6 +105,11 @@ impl Generation {
         Self { state: State::Opening(opening), choices, exact, merged_system: false, revoked, admitted }
     }
 
+    /// The request's id, for the log.
+    pub(crate) fn request_id(&self) -> &str {
+        self.admitted.request_id()
+    }
+
     /// What ran so far. With the first event that is no failure it is known what the prompt holds and what was cached.
     pub(crate) fn usage(&self) -> Usage {
         self.admitted.usage()

@@ -4,6 +4,8 @@ use account::{OrgId, RequestId};
 use futures::{FutureExt, future::BoxFuture};
 use store::{OpenRequest, RequestRecord, Slot, Store, UsageOf, UsageRow, UsageSum};
 
+use crate::ResponseStore;
+
 /// Keeps settlements. The real one is the [`Store`]; tests have one in memory.
 pub trait Journal: Send + Sync + 'static {
     /// A place for one request's settlement, taken before it runs. `None` while nothing can be made durable.
@@ -14,6 +16,9 @@ pub trait Journal: Send + Sync + 'static {
 
     /// One request of an organisation, once it has ended. The outer `None` says that it cannot be read.
     fn request(&self, org: OrgId, request: RequestId) -> BoxFuture<'_, Option<Option<RequestRecord>>>;
+
+    /// Where responses are kept, in the same rows.
+    fn responses(&self) -> &dyn ResponseStore;
 }
 
 /// A place that was reserved: what is handed over through it arrives.
@@ -44,6 +49,10 @@ impl Journal for Store {
                 .ok()
         }
         .boxed()
+    }
+
+    fn responses(&self) -> &dyn ResponseStore {
+        self
     }
 }
 

@@ -24,6 +24,12 @@ pub(crate) fn openai(
     labels(safety_identifier.or(user), "user", tags)
 }
 
+/// The same of a response, which says both again.
+pub(crate) fn response(user: Option<&str>, metadata: Option<&BTreeMap<String, String>>) -> Result<Labels, ApiError> {
+    let tags = metadata.into_iter().flatten().map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+    labels(user.map(str::to_owned), "user", tags.collect())
+}
+
 /// Anthropic's `metadata.user_id`.
 pub(crate) fn anthropic(user_id: Option<String>) -> Result<Labels, ApiError> {
     labels(user_id, "metadata.user_id", BTreeMap::new())

@@ -24,6 +24,7 @@ const AHEAD: u64 = 64;
 /// What one request holds of its tenant's limits. Whoever drops it unsettled has it settled as a client that left.
 pub(crate) struct Metered {
     tenancy: Tenancy,
+    caller: Caller,
     tenant: Tenant,
     request: RequestId,
     model: Box<str>,
@@ -68,6 +69,7 @@ impl Metered {
         let ticket = tenancy.meter().enter(tenant, admitted).map_err(|refusal| limit_reached(&refusal))?;
         Ok(Self {
             tenancy: tenancy.clone(),
+            caller: caller.clone(),
             tenant,
             request,
             model: model.into(),
@@ -88,9 +90,9 @@ impl Metered {
         self.labels = labels;
     }
 
-    /// Completes when the key that asked is revoked.
+    /// Completes when the key that asked is revoked, or the session that asked is ended.
     pub(crate) fn revocation(&self) -> BoxFuture<'static, ()> {
-        self.tenancy.revocation(self.tenant.key)
+        self.caller.revocation(&self.tenancy)
     }
 
     /// Sets aside what the prompt costs and the first output tokens. With `exact` all of the output will be generated, and

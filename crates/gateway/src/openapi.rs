@@ -8,10 +8,12 @@ use utoipa::{
     },
 };
 
+use wire::admin::session_cookie;
+
 use crate::routes::{
     anthropic::routes as anthropic,
     meta, models, native, ollama,
-    openai::{embeddings, routes as openai},
+    openai::{embeddings, responses::routes as responses, routes as openai},
     quote, requests, rerank, tenant, usage,
 };
 
@@ -21,6 +23,11 @@ use crate::routes::{
     paths(
         openai::chat_completions,
         openai::completions,
+        responses::create,
+        responses::retrieve,
+        responses::delete,
+        responses::cancel,
+        responses::input_items,
         embeddings::embeddings,
         rerank::rerank,
         ollama::routes::chat,
@@ -51,6 +58,7 @@ use crate::routes::{
     components(schemas(
         wire::openai::ChatChunk,
         wire::openai::ErrorResponse,
+        wire::openai::ResponseEvent,
         wire::anthropic::StreamEvent,
     )),
     modifiers(&Key),
@@ -67,14 +75,15 @@ use crate::routes::{
 )]
 struct Document;
 
-/// Every route needs a key, in one header or the other, unless it says otherwise.
+/// Every route needs a key, in one header or the other, or a session, unless it says otherwise.
 struct Key;
 
 impl Modify for Key {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
         let header = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("x-api-key")));
-        let schemes = [("key", bearer), ("x-api-key", header)];
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(session_cookie(false))));
+        let schemes = [("key", bearer), ("x-api-key", header), ("session", cookie)];
         document.security =
             Some(schemes.iter().map(|(name, _)| SecurityRequirement::new(*name, Vec::<String>::new())).collect());
         let components = document.components.get_or_insert_default();

@@ -8,10 +8,12 @@ use axum::{
     middleware::from_fn_with_state,
     routing::{MethodRouter, on},
 };
+use tower::util::option_layer;
 
 use crate::{
     Annex, Service,
-    caller::{self, Caller},
+    caller::{self, Known},
+    cors,
     error::ApiError,
     exchange,
     routes::{anthropic, meta, models, native, ollama, openai, quote, requests, rerank, tenant, usage},
@@ -20,12 +22,23 @@ use crate::{
 /// One route of the public API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
-    /// `GET` or `POST`.
+    /// `GET`, `POST` or `DELETE`.
     pub method: Method,
     /// The path as the OpenAPI document writes it, such as `/v1/models/{id}`.
     pub path: String,
     /// Whether it answers without a key.
     pub public: bool,
+}
+
+/// Which routes answer at an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Surface {
+    /// All.
+    Whole,
+    /// All but those of another edge.
+    Public,
+    /// Those of another edge, and those that tell how the service does.
+    Administration,
 }
 
 /// What a route wants of whoever calls it.
@@ -42,13 +55,17 @@ pub(crate) enum Access {
 /// What the route of this pattern wants. One that is not listed wants what no key has by chance.
 pub(crate) fn access(pattern: &str) -> Access {
     match pattern {
-        // What these want is their own edge's affair; that somebody asks whom we know is ours.
+        // What these want is their own edge's affair, and which of them let people in; that else somebody asks whom we know is
+        // ours.
         pattern if pattern.starts_with(Annex::PREFIX) => Access::AnyKey,
         // Says one fixed sentence.
         "/" => Access::Public,
         "/healthz" | "/readyz" => Access::Public,
         "/api/version" | "/v1/limits" | "/v1/requests/{id}" | "/metrics" | "/openapi.json" => Access::AnyKey,
         "/v1/chat/completions" | "/v1/completions" | "/v1/messages" | "/v1/messages/count_tokens" => {
+            Access::Needs(Action::Infer)
+        }
+        "/v1/responses" | "/v1/responses/{id}" | "/v1/responses/{id}/cancel" | "/v1/responses/{id}/input_items" => {
             Access::Needs(Action::Infer)
         }
         "/v1/embeddings" | "/v1/rerank" => Access::Needs(Action::Infer),
@@ -74,6 +91,11 @@ fn routes() -> Vec<Route> {
     vec![
         post("/v1/chat/completions", openai::routes::chat_completions),
         post("/v1/completions", openai::routes::completions),
+        post("/v1/responses", openai::responses::routes::create),
+        get("/v1/responses/{id}", openai::responses::routes::retrieve),
+        delete("/v1/responses/{id}", openai::responses::routes::delete),
+        post("/v1/responses/{id}/cancel", openai::responses::routes::cancel),
+        get("/v1/responses/{id}/input_items", openai::responses::routes::input_items),
         post("/v1/embeddings", openai::embeddings::embeddings),
         post("/v1/rerank", rerank::rerank),
         post("/v1/messages", anthropic::routes::messages),
@@ -112,6 +134,10 @@ fn post<T: 'static>(pattern: &'static str, handler: impl Handler<T, Service>) ->
     Route { method: Method::POST, pattern, handler: on(axum::routing::MethodFilter::POST, handler) }
 }
 
+fn delete<T: 'static>(pattern: &'static str, handler: impl Handler<T, Service>) -> Route {
+    Route { method: Method::DELETE, pattern, handler: on(axum::routing::MethodFilter::DELETE, handler) }
+}
+
 /// Every route that there is, in the order of the list.
 pub fn endpoints() -> Vec<Endpoint> {
     let endpoint = |route: Route| Endpoint {
@@ -122,14 +148,26 @@ pub fn endpoints() -> Vec<Endpoint> {
     routes().into_iter().map(endpoint).collect()
 }
 
-/// The whole public API.
+/// The whole public API, and the routes of another edge.
 pub fn router(service: Service) -> Router {
-    let router = routes().into_iter().fold(Router::new(), |router, route| router.route(route.pattern, route.handler));
+    surface(service, Surface::Whole)
+}
+
+/// What answers at an address.
+pub(crate) fn surface(service: Service, surface: Surface) -> Router {
+    let router = routes()
+        .into_iter()
+        .filter(|route| surface != Surface::Administration || is_about_the_service(route.pattern))
+        .fold(Router::new(), |router, route| router.route(route.pattern, route.handler));
     let router = match service.annex() {
-        Some(annex) => router.merge(annex.routes.clone().with_state(())),
-        None => router,
+        Some(annex) if surface != Surface::Public => router.merge(annex.routes.clone().with_state(())),
+        _ => router,
     };
     layers(router.fallback(unknown_route).method_not_allowed_fallback(wrong_method), &service).with_state(service)
+}
+
+fn is_about_the_service(pattern: &str) -> bool {
+    matches!(pattern, "/healthz" | "/readyz" | "/metrics" | "/openapi.json")
 }
 
 /// The order of the layers; the last one is the outermost.
@@ -137,11 +175,13 @@ fn layers(router: Router<Service>, service: &Service) -> Router<Service> {
     router
         // Nothing behind this is reached without a key, except what is listed as public.
         .layer(from_fn_with_state(service.clone(), caller::authenticate))
+        // A browser asks without a key what it may ask, and wants to be told so of refusals, too.
+        .layer(option_layer(cors::layer(&service.config().cors_origins)))
         // Sees every answer, refusals and panics included: the request's id, one log line, one count.
         .layer(from_fn_with_state(service.clone(), exchange::observe))
 }
 
-async fn unknown_route(_: Caller) -> ApiError {
+async fn unknown_route(_: Known) -> ApiError {
     ApiError::UnknownRoute
 }
 

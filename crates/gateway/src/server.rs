@@ -1,6 +1,10 @@
 //! Connections: accepted, bounded in number and time, drained at shutdown.
 
+mod client_address;
+mod tls;
 mod write_timeout;
+
+pub use tls::{Certificate, CertificateError};
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -16,13 +20,18 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
-    time::sleep,
+    time::{sleep, timeout},
 };
+use tokio_rustls::TlsAcceptor;
 
-use crate::{Config, Service, router};
+use crate::{
+    Config, Service,
+    router::{Surface, surface},
+};
 use write_timeout::WriteTimeout;
 
 /// Largest head of a request, in bytes; a larger one is answered with 431. A key and a few headers need far less.
@@ -41,13 +50,59 @@ pub struct Drained {
     pub cut: usize,
 }
 
+/// A bound address, what answers there, and how.
+pub struct Listener {
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    surface: Surface,
+}
+
+impl From<TcpListener> for Listener {
+    /// Everything answers, without TLS.
+    fn from(tcp: TcpListener) -> Self {
+        Self { tcp, tls: None, surface: Surface::Whole }
+    }
+}
+
+impl Listener {
+    /// Only this part of the routes answers.
+    pub fn with_surface(self, surface: Surface) -> Self {
+        Self { surface, ..self }
+    }
+
+    /// Clients speak TLS.
+    pub fn with_tls(self, certificate: &Certificate) -> io::Result<Self> {
+        Ok(Self { tls: Some(certificate.config()?.into()), ..self })
+    }
+}
+
 /// Serves until `shutdown` completes, then drains, and returns when that is done.
 ///
 /// Draining: `/readyz` says no, requests for a model are refused with 503, idle connections are closed and running
-/// answers have [`Config::grace`] to finish. The listener stays open meanwhile, so that a load balancer's probe finds
+/// answers have [`Config::grace`] to finish, those in the background included, which fail after it. The listener stays open meanwhile, so that a load balancer's probe finds
 /// "not ready" and not a closed door. Dropping the future ends everything at once.
-pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Future<Output = ()>) -> Drained {
-    let router = router(service.clone());
+pub async fn serve(listener: impl Into<Listener>, service: Service, shutdown: impl Future<Output = ()>) -> Drained {
+    let Listener { tcp: listener, tls, surface: part } = listener.into();
+    let router = surface(service.clone(), part);
+    let connect = |(stream, peer, permit), drain: &watch::Receiver<bool>| {
+        let (tls, router, config, drain) = (tls.clone(), router.clone(), service.config().clone(), drain.clone());
+        async move {
+            // A token is a small write that must not wait for another.
+            if let Err(error) = TcpStream::set_nodelay(&stream, true) {
+                tracing::debug!(%error, "TCP_NODELAY was not set");
+            }
+            let stream = WriteTimeout::new(stream, config.write_timeout);
+            match tls {
+                None => connection(stream, peer, permit, router, config, drain).await,
+                // Whoever opens a connection and does not shake hands holds a place no longer than one who sends no request.
+                Some(tls) => match timeout(config.header_timeout, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, peer, permit, router, config, drain).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                },
+            }
+        }
+    };
     let permits = Arc::new(Semaphore::new(service.config().max_connections.min(Semaphore::MAX_PERMITS)));
     let (draining, drain) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -57,8 +112,8 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            (stream, peer, permit) = accept(&listener, &permits) => {
-                connections.spawn(connection(stream, peer, permit, router.clone(), service.config().clone(), drain.clone()));
+            accepted = accept(&listener, &permits) => {
+                connections.spawn(connect(accepted, &drain));
             }
         }
     }
@@ -70,15 +125,15 @@ pub async fn serve(listener: TcpListener, service: Service, shutdown: impl Futur
     loop {
         tokio::select! {
             biased;
-            joined = connections.join_next() => {
-                if joined.is_none() {
-                    return Drained { cut: 0 };
-                }
+            Some(_) = connections.join_next() => {}
+            () = service.background().idle(), if connections.is_empty() => return Drained { cut: 0 },
+            () = &mut grace => {
+                service.background().stop().await;
+                return Drained { cut: connections.len() };
             }
-            () = &mut grace => return Drained { cut: connections.len() },
             Some(_) = late.join_next() => {}
-            (stream, peer, permit) = accept(&listener, &permits) => {
-                late.spawn(connection(stream, peer, permit, router.clone(), service.config().clone(), drain.clone()));
+            accepted = accept(&listener, &permits) => {
+                late.spawn(connect(accepted, &drain));
             }
         }
     }
@@ -107,21 +162,19 @@ fn is_peers_fault(error: &io::Error) -> bool {
 
 /// Serves one connection to its end.
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     peer: SocketAddr,
     _permit: OwnedSemaphorePermit,
     router: Router,
     config: Config,
     mut drain: watch::Receiver<bool>,
 ) {
-    // A token is a small write that must not wait for another.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY was not set");
-    }
     let is_late = *drain.borrow();
     let router = TowerToHyperService::new(router);
+    let trusted_proxies = config.trusted_proxies;
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        let client = client_address::of(peer, request.headers(), &trusted_proxies);
+        request.extensions_mut().insert(client);
         router.call(request)
     });
     let mut connection = pin!(
@@ -131,7 +184,7 @@ async fn connection(
             .max_header_size(MAX_HEAD_BYTES)
             .max_buf_size(MAX_BUFFER_BYTES)
             .keep_alive(!is_late)
-            .serve_connection(TokioIo::new(WriteTimeout::new(stream, config.write_timeout)), service)
+            .serve_connection(TokioIo::new(stream), service)
     );
     let result = if is_late {
         connection.await

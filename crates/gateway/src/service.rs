@@ -10,7 +10,7 @@ use std::{
 
 use catalog::Catalog;
 
-use crate::{Annex, Config, Tenancy, metrics::Metrics, openapi};
+use crate::{Annex, Config, ResponseStore, Tenancy, metrics::Metrics, openapi, routes::openai::responses::Background};
 
 /// What every handler shares. Cloning it is cheap; all clones are one service.
 #[derive(Clone)]
@@ -21,6 +21,7 @@ struct Shared {
     catalog: Arc<Catalog>,
     tenancy: Tenancy,
     metrics: Metrics,
+    background: Background,
     annex: Option<Annex>,
     /// The OpenAPI document as JSON.
     document: String,
@@ -41,6 +42,7 @@ impl Service {
         Self(Arc::new(Shared {
             annex,
             document,
+            background: Background::new(config.max_background),
             config,
             catalog,
             tenancy,
@@ -94,6 +96,15 @@ impl Service {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    pub(crate) fn background(&self) -> &Background {
+        &self.0.background
+    }
+
+    /// Where responses are kept.
+    pub(crate) fn responses(&self) -> &dyn ResponseStore {
+        self.tenancy().journal().responses()
     }
 
     /// Who may call and what is left for them.

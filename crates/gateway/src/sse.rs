@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future::BoxFuture, ready};
 use inference::{Event, Usage};
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -35,6 +35,11 @@ pub(crate) trait Encode: Send + 'static {
 
     /// Appends what `event` has to say. A terminal event's frames end the stream.
     fn push(&mut self, event: Event, frames: &mut Frames);
+
+    /// The frames that wait for something once the terminal event was said, such as for the answer to be kept.
+    fn finish(&mut self) -> Option<BoxFuture<'static, Bytes>> {
+        None
+    }
 
     /// Appends a sign of life.
     fn ping(&self, frames: &mut Frames) {
@@ -107,7 +112,8 @@ pub(crate) async fn respond<E: Encode>(
     let ping = Box::pin(sleep(config.ping_interval));
     let ping_interval = config.ping_interval;
     let frames = Frames::default();
-    let mut body = SseBody { generation, encoder, frames, begun: false, over: false, ping, ping_interval };
+    let finish = None;
+    let mut body = SseBody { generation, encoder, frames, begun: false, over: false, finish, ping, ping_interval };
     match timeout(config.status_wait, body.generation.next()).await {
         Ok(Some(Event::Failed { error, .. })) => return Err(error.into()),
         Ok(Some(event)) => body.push(event),
@@ -131,6 +137,7 @@ struct SseBody<E> {
     frames: Frames,
     begun: bool,
     over: bool,
+    finish: Option<BoxFuture<'static, Bytes>>,
     ping: Pin<Box<Sleep>>,
     ping_interval: Duration,
 }
@@ -145,6 +152,9 @@ impl<E: Encode> SseBody<E> {
         }
         self.over = event.is_terminal();
         self.encoder.push(event, &mut self.frames);
+        if self.over {
+            self.finish = self.encoder.finish();
+        }
     }
 }
 
@@ -167,7 +177,10 @@ impl<E: Encode> Stream for SseBody<E> {
             }
         }
         if this.frames.is_empty() {
-            return Poll::Ready(None);
+            let Some(finish) = &mut this.finish else { return Poll::Ready(None) };
+            let last = ready!(finish.as_mut().poll(cx));
+            this.finish = None;
+            return Poll::Ready(Some(Ok(last)));
         }
         this.ping.as_mut().reset(Instant::now() + this.ping_interval);
         Poll::Ready(Some(Ok(this.frames.take())))

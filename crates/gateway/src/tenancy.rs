@@ -1,4 +1,4 @@
-//! Who may call and what is left for them: keys, prices and the meter, in memory.
+//! Who may call and what is left for them: keys, people, prices and the meter, in memory.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -6,13 +6,14 @@ use std::{
 };
 
 use account::{
-    ApiKey, Key, KeyId, KeyRefusal, KeyedHash, Meter, NotPriced, Pepper, PriceHistory, PriceVersion, Timestamp,
+    ApiKey, CsrfToken, Key, KeyId, KeyRefusal, KeyedHash, Meter, NotPriced, OrgId, Pepper, Person, PriceHistory,
+    PriceVersion, ProjectId, Session, Timestamp, Token,
 };
 use futures::{FutureExt, future::BoxFuture};
 use store::{Change, Store};
 use tokio::sync::watch;
 
-use crate::journal::Journal;
+use crate::{journal::Journal, people::People};
 
 pub(crate) use store::now;
 
@@ -31,6 +32,8 @@ struct Shared {
     used: Mutex<HashMap<KeyId, Timestamp>>,
     /// Keys that were revoked; what runs with one looks here.
     revoked: watch::Sender<HashSet<KeyId>>,
+    /// Who is signed in; what runs with a session looks here.
+    people: watch::Sender<People>,
     journal: Arc<dyn Journal>,
 }
 
@@ -38,11 +41,12 @@ impl Tenancy {
     /// Knows nobody yet.
     pub fn new(pepper: Pepper, journal: Arc<dyn Journal>) -> Self {
         let (keys, prices, meter, used) = Default::default();
-        let revoked = watch::Sender::default();
-        Self(Arc::new(Shared { pepper, keys, prices, meter, used, revoked, journal }))
+        let (revoked, people) = (watch::Sender::default(), watch::Sender::default());
+        Self(Arc::new(Shared { pepper, keys, prices, meter, used, revoked, people, journal }))
     }
 
-    /// Takes over what a store holds: organisations and their balances, limits and what was spent of budgets, keys, prices.
+    /// Takes over what a store holds: organisations and their balances, limits and what was spent of budgets, keys, people and
+    /// their sessions, prices.
     pub async fn load(store: &Store) -> Result<Self, store::Error> {
         let tenancy = Self::new(store.pepper().clone(), Arc::new(store.clone()));
         let now = now();
@@ -62,6 +66,15 @@ impl Tenancy {
                 }
             }
         }
+        let mut people = People::default();
+        for organisation in store.organisations().await? {
+            for project in store.projects(organisation.id).await? {
+                people.add_project(project.id, project.org);
+            }
+        }
+        store.people().await?.into_iter().for_each(|person| people.add_person(person));
+        store.sessions().await?.into_iter().for_each(|session| people.add_session(session));
+        tenancy.0.people.send_replace(people);
         for key in store.keys().await? {
             tenancy.set_key(key);
         }
@@ -74,6 +87,7 @@ impl Tenancy {
 
     /// Takes over a change that is durable: it holds from now on.
     pub fn apply(&self, change: &Change) {
+        self.0.people.send_modify(|people| people.apply(change));
         match change {
             Change::AddOrganisation(organisation) | Change::ChangeOrganisation(organisation) => {
                 self.meter().set_organisation(organisation.id, organisation.zone.clone(), organisation.billing);
@@ -86,7 +100,13 @@ impl Tenancy {
             Change::Correct(correction) => self.meter().credit(correction.org, correction.amount),
             // Requests ask for none of these.
             Change::AddProject(_) | Change::ChangeProject(_) | Change::AddCode(_) => {}
-            Change::AddUser(_) | Change::SetMember { .. } | Change::SetRetention(_) => {}
+            Change::AddInvite(_) | Change::RemoveInvite { .. } | Change::AcceptInvite { .. } => {}
+            Change::AddReset(_) | Change::UseReset { .. } => {}
+            // That is theirs.
+            Change::AddUser(_) | Change::ChangeUser(_) | Change::RemoveUser(_) | Change::SetPassword { .. } => {}
+            Change::AddMember { .. } | Change::SetMember { .. } => {}
+            Change::SetRetention(_) => {}
+            Change::AddSession(_) | Change::EndSession(_) => {}
         }
     }
 
@@ -134,6 +154,38 @@ impl Tenancy {
         key.check(&hash, now)?;
         self.0.used.lock().unwrap_or_else(PoisonError::into_inner).insert(key.id, now);
         Ok(key)
+    }
+
+    /// Whose session a token is, if it holds.
+    pub(crate) fn session(&self, token: &Token) -> Option<(Arc<Person>, Session)> {
+        self.0.people.borrow().session(&self.0.pepper.hash_token(token), now())
+    }
+
+    /// The second secret of a session.
+    pub(crate) fn csrf_token(&self, session: &KeyedHash) -> CsrfToken {
+        self.0.pepper.csrf_token(session)
+    }
+
+    /// Whose project this is.
+    pub(crate) fn organisation_of(&self, project: ProjectId) -> Option<OrgId> {
+        self.0.people.borrow().organisation_of(project)
+    }
+
+    /// When sessions were last used, of those that were since the last call.
+    pub fn take_seen(&self) -> Vec<(KeyedHash, Timestamp)> {
+        self.0.people.borrow().take_seen()
+    }
+
+    /// Completes when somebody ends the session: it is signed out of, or its person is no longer who they were.
+    pub(crate) fn end_of_session(&self, session: KeyedHash) -> BoxFuture<'static, ()> {
+        let mut people = self.0.people.subscribe();
+        async move {
+            // Without a sender nobody is left who could end it.
+            if people.wait_for(|people| !people.has_session(&session)).await.is_err() {
+                std::future::pending().await
+            }
+        }
+        .boxed()
     }
 
     /// Completes when the key is revoked.

@@ -76,7 +76,7 @@ pub enum Error {
     #[error("the answer was given up because the client did not read it in time")]
     SlowReader,
     /// Whoever may do so took back the caller's right to ask, and with it what ran.
-    #[error("the API key was revoked while the request ran")]
+    #[error("the API key was revoked, or the session ended, while the request ran")]
     Revoked,
     /// The service is going away.
     #[error("the service is shutting down")]

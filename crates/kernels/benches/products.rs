@@ -7,12 +7,13 @@
 
 mod peak;
 
-use std::{hint::black_box, time::Instant};
+use std::hint::black_box;
 
 use kernels::{
     Level, Pool,
     matrix::{Activations, Codes, Format, Matrix, Row, Scales, multiply},
 };
+use peak::best;
 
 /// Weights in memory, so that they come from there and not from a cache.
 const LARGE: usize = 192 << 20;
@@ -120,19 +121,4 @@ fn matrix(pool: &Pool, format: Format, rows: usize, columns: usize) -> Matrix {
         }
         _ => sink(Row::Bits16(&bits)),
     })
-}
-
-/// The best of several runs, in seconds.
-fn best(mut work: impl FnMut()) -> f64 {
-    let begin = Instant::now();
-    let mut best = f64::INFINITY;
-    for run in 0..200 {
-        let start = Instant::now();
-        work();
-        best = best.min(start.elapsed().as_secs_f64());
-        if run >= 10 && begin.elapsed().as_secs_f64() > 1.0 {
-            break;
-        }
-    }
-    best
 }

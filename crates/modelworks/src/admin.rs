@@ -1,4 +1,4 @@
-//! Administration from the command line: `org`, `project`, `key`, `limit`, `price`, `credit`, `usage`, `ledger`,
+//! Administration from the command line: `org`, `project`, `user`, `key`, `limit`, `price`, `credit`, `usage`, `ledger`,
 //! `statement`, `rerate`, `retention`, `end-user`, `audit`, `backup`, `restore`.
 //!
 //! All but the last two speak HTTP to a server that runs, as any other client does.
@@ -13,6 +13,7 @@ mod local_access;
 mod names;
 mod perform;
 mod table;
+mod user;
 
 pub use command::AdminCommand;
 pub use local_access::{LocalAccess, open_local_access};

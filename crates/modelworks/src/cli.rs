@@ -1,8 +1,12 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::{admin::AdminCommand, size};
@@ -86,9 +90,19 @@ pub enum Command {
     },
     #[command(flatten)]
     Admin(AdminCommand),
+    /// Look at the settings of `serve` without serving.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Chat with a model in the terminal; with a prompt, answer it and leave.
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the settings that `serve` would have with the same flags, environment and file, and print them.
+    Check(ServeArgs),
 }
 
 /// How models are run.
@@ -117,6 +131,33 @@ pub struct EngineArgs {
     /// [default: auto, the best that this CPU computes right with].
     #[arg(long, env = "MODELWORKS_INSTRUCTION_SET", value_name = "NAME", value_enum, hide_possible_values = true)]
     pub instruction_set: Option<InstructionSet>,
+}
+
+/// Where the server answers, and to whom.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EdgeArgs {
+    /// Address to listen on [default: 127.0.0.1:8080].
+    #[arg(long, env = "MODELWORKS_LISTEN", value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Where browsers find the server, such as https://models.example.org, if that is not where it listens. With https their
+    /// cookies are sent over nothing else.
+    #[arg(long, env = "MODELWORKS_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+    /// Another address, which alone answers /admin/v1 then [default: --listen answers that, too].
+    #[arg(long, env = "MODELWORKS_ADMIN_LISTEN", value_name = "ADDRESS")]
+    pub admin_listen: Option<SocketAddr>,
+    /// PEM file of the server's certificate and those that issued it: clients speak TLS. SIGHUP reads it again.
+    #[arg(long, env = "MODELWORKS_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    #[arg(long, env = "MODELWORKS_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For is believed; may be given several times [default: none].
+    #[arg(long = "trusted-proxy", env = "MODELWORKS_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origin, such as https://app.example.org, whose pages may call the public API; may be given several times [default: none].
+    #[arg(long = "cors-origin", env = "MODELWORKS_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    pub cors_origins: Vec<String>,
 }
 
 /// A setting that is on or off.
@@ -164,9 +205,8 @@ pub enum KvType {
 /// `serve`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
-    /// Address to listen on [default: 127.0.0.1:8080].
-    #[arg(long, env = "MODELWORKS_LISTEN", value_name = "ADDRESS")]
-    pub listen: Option<SocketAddr>,
+    #[command(flatten)]
+    pub edge: EdgeArgs,
     /// Model to pull, if need be, and to load at the start; may be given several times [default: smollm2-135m].
     #[arg(long = "model", env = "MODELWORKS_MODEL", value_name = "NAME", value_delimiter = ',')]
     pub models: Vec<String>,
@@ -181,6 +221,9 @@ pub struct ServeArgs {
     /// Seconds that running requests get after SIGTERM [default: 30].
     #[arg(long, env = "MODELWORKS_GRACE", value_name = "SECONDS")]
     pub grace: Option<u64>,
+    /// Days for which responses are kept; 0 keeps none [default: 30].
+    #[arg(long, env = "MODELWORKS_RESPONSE_DAYS", value_name = "DAYS")]
+    pub response_days: Option<u32>,
     /// TOML file with these settings (but --data-dir), spelt with underscores: `model = ["a", "b"]`, `kv_memory = "2G"`.
     /// Flags and environment win over it.
     #[arg(long, env = "MODELWORKS_CONFIG", value_name = "FILE")]
@@ -205,6 +248,12 @@ pub struct RunArgs {
     /// Makes the answer reproducible.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+}
+
+/// A network, or one address.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| "a network is an address and a number of bits, such as 10.0.0.0/8".to_owned())
 }
 
 fn temperature(text: &str) -> Result<f32, String> {

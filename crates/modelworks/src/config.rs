@@ -1,34 +1,58 @@
 //! Settings of `serve`: flags and environment, then the TOML file, then defaults. Everything is checked before a port is bound.
 
 use std::{
-    fs,
+    fmt, fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use gateway::Certificate;
+use ipnet::IpNet;
+use reqwest::header::HeaderValue;
 use serde::Deserialize;
 
 use crate::{
-    cli::{EngineArgs, InstructionSet, KvType, ServeArgs, Switch},
+    cli::{self, EdgeArgs, EngineArgs, InstructionSet, KvType, ServeArgs, Switch},
     machine, size,
 };
 
 /// The model that a first start pulls.
 pub const DEFAULT_MODEL: &str = "smollm2-135m";
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Settings of the server, checked.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Address to listen on.
-    pub listen: SocketAddr,
+    /// Where the server answers, and to whom.
+    pub edge: Edge,
     /// Models that are loaded at the start.
     pub models: Vec<String>,
     /// How models are run.
     pub engine: local::Options,
     /// What running requests get after the first signal.
     pub grace: Duration,
+    /// How long responses are kept; zero keeps none.
+    pub response_retention: Duration,
+}
+
+/// Where the server answers, and to whom.
+#[derive(Debug, Clone)]
+pub struct Edge {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Where browsers find the server: scheme, host and, where it is not the usual one, port.
+    pub public_url: Option<Box<str>>,
+    /// The address that alone answers administration.
+    pub admin_listen: Option<SocketAddr>,
+    /// What clients are shown, if they are to speak TLS.
+    pub certificate: Option<Certificate>,
+    /// Proxies that are believed who their client is.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whose pages may call.
+    pub cors_origins: Vec<HeaderValue>,
 }
 
 /// The TOML file.
@@ -36,6 +60,12 @@ pub struct Settings {
 #[serde(deny_unknown_fields)]
 struct File {
     listen: Option<SocketAddr>,
+    public_url: Option<String>,
+    admin_listen: Option<SocketAddr>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    trusted_proxies: Option<Vec<String>>,
+    cors_origins: Option<Vec<String>>,
     model: Option<Vec<String>>,
     threads: Option<usize>,
     context: Option<u64>,
@@ -47,6 +77,7 @@ struct File {
     max_sequences: Option<usize>,
     max_queue: Option<usize>,
     grace: Option<u64>,
+    response_days: Option<u32>,
 }
 
 impl Settings {
@@ -56,6 +87,7 @@ impl Settings {
             Some(path) => read(path)?,
             None => File::default(),
         };
+        let edge = edge(args.edge, &file)?;
         let kv_memory = match (args.engine.kv_memory, &file.kv_memory) {
             (Some(bytes), _) => Some(bytes),
             (None, Some(text)) => {
@@ -74,7 +106,7 @@ impl Settings {
         };
         let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
-            listen: args.listen.or(file.listen).unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into()),
+            edge,
             models: if models.is_empty() { vec![DEFAULT_MODEL.to_owned()] } else { models },
             engine: engine_options(
                 &engine,
@@ -82,8 +114,110 @@ impl Settings {
                 args.max_queue.or(file.max_queue).unwrap_or(256),
             )?,
             grace: Duration::from_secs(args.grace.or(file.grace).unwrap_or(30)),
+            response_retention: DAY * args.response_days.or(file.response_days).unwrap_or(30),
         })
     }
+}
+
+/// As the file would say it.
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { edge, models, engine, grace, response_retention } = self;
+        writeln!(f, "listen = \"{}\"", edge.listen)?;
+        if let Some(url) = &edge.public_url {
+            writeln!(f, "public_url = \"{url}\"")?;
+        }
+        if let Some(admin) = edge.admin_listen {
+            writeln!(f, "admin_listen = \"{admin}\"")?;
+        }
+        if let Some(certificate) = &edge.certificate {
+            let (chain, key) = certificate.files();
+            writeln!(f, "tls_cert = {chain:?}\ntls_key = {key:?}")?;
+        }
+        let networks: Vec<String> = edge.trusted_proxies.iter().map(IpNet::to_string).collect();
+        let origins: Vec<&str> = edge.cors_origins.iter().filter_map(|origin| origin.to_str().ok()).collect();
+        writeln!(f, "trusted_proxies = {networks:?}\ncors_origins = {origins:?}\nmodel = {models:?}")?;
+        writeln!(f, "threads = {}", engine.threads)?;
+        if let Some(context) = engine.context_length {
+            writeln!(f, "context = {context}")?;
+        }
+        if let Some(bytes) = engine.kv_bytes {
+            writeln!(f, "kv_memory = \"{bytes}\"")?;
+        }
+        let kv_type = match engine.kv_type {
+            local::KvType::F32 => "f32",
+            local::KvType::F16 => "f16",
+            local::KvType::I8 => "i8",
+        };
+        let level = engine.level.map_or("auto".to_owned(), |level| level.to_string());
+        let speculation = if engine.speculation { "on" } else { "off" };
+        writeln!(f, "kv_type = \"{kv_type}\"\ninstruction_set = \"{level}\"\nspeculation = \"{speculation}\"")?;
+        writeln!(f, "inter_token_latency = {}", engine.inter_token_latency.as_millis())?;
+        writeln!(f, "response_days = {}", response_retention.as_secs() / DAY.as_secs())?;
+        writeln!(
+            f,
+            "max_sequences = {}\nmax_queue = {}\ngrace = {}",
+            engine.max_sequences,
+            engine.max_queue,
+            grace.as_secs()
+        )
+    }
+}
+
+/// Checks what concerns addresses and callers.
+fn edge(args: EdgeArgs, file: &File) -> Result<Edge> {
+    let certificate =
+        match (args.tls_cert.as_ref().or(file.tls_cert.as_ref()), args.tls_key.as_ref().or(file.tls_key.as_ref())) {
+            (Some(chain), Some(key)) => Some(Certificate::read(chain, key).context("--tls-cert and --tls-key")?),
+            (None, None) => None,
+            (Some(_), None) => {
+                bail!("--tls-cert is given, but not --tls-key, the file of the certificate's private key")
+            }
+            (None, Some(_)) => bail!("--tls-key is given, but not --tls-cert, the file of the certificate"),
+        };
+    let trusted_proxies = match (&args.trusted_proxies[..], &file.trusted_proxies) {
+        ([], Some(networks)) => networks
+            .iter()
+            .map(|text| {
+                cli::network(text).map_err(anyhow::Error::msg).with_context(|| format!("trusted_proxies has `{text}`"))
+            })
+            .collect::<Result<_>>()?,
+        _ => args.trusted_proxies,
+    };
+    let origins =
+        if args.cors_origins.is_empty() { file.cors_origins.clone().unwrap_or_default() } else { args.cors_origins };
+    let listen = args.listen.or(file.listen).unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into());
+    let admin_listen = args.admin_listen.or(file.admin_listen);
+    ensure!(
+        admin_listen.is_none_or(|admin| admin != listen || admin.port() == 0),
+        "--admin-listen and --listen are both {listen}; leave --admin-listen away to have one address for all"
+    );
+    let cors_origins = origins.iter().map(|text| origin(text)).collect::<Result<_>>()?;
+    let public_url = args.public_url.as_ref().or(file.public_url.as_ref()).map(|text| public_url(text)).transpose()?;
+    Ok(Edge { listen, public_url, admin_listen, certificate, trusted_proxies, cors_origins })
+}
+
+/// An origin as browsers write it: scheme, host and perhaps a port, in lower case.
+fn origin(text: &str) -> Result<HeaderValue> {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_plain = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']);
+    ensure!(
+        host.is_some_and(is_plain) && !text.contains(|c: char| c.is_ascii_uppercase()),
+        "--cors-origin is `{text}`; an origin is written as browsers do, such as https://app.example.org or \
+         http://localhost:3000, without a path"
+    );
+    HeaderValue::from_str(text).with_context(|| format!("--cors-origin is `{text}`"))
+}
+
+/// The origin (RFC 6454) that a browser says.
+fn public_url(text: &str) -> Result<Box<str>> {
+    let url: reqwest::Url = text.parse().with_context(|| format!("--public-url: `{text}` is not an address"))?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    ensure!(
+        matches!(url.scheme(), "http" | "https") && bare,
+        "--public-url is `{text}`; it must be http:// or https:// and a host, such as https://models.example.org"
+    );
+    Ok(url.origin().ascii_serialization().into())
 }
 
 /// Checks what concerns the engine and fills the rest from what the machine grants.
@@ -167,12 +301,13 @@ mod tests {
         let path = folder.path().join("modelworks.toml");
         fs::write(
             &path,
-            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nspeculation = 'on'\nmodel = ['a', 'b']",
+            "listen = '127.0.0.1:1'\nthreads = 3\nkv_memory = '64M'\nkv_type = 'i8'\nspeculation = 'on'\nresponse_days = 7\nmodel = ['a', 'b']",
         )
         .unwrap();
-        let args = ServeArgs { config: Some(path), listen: Some(([127, 0, 0, 1], 2).into()), ..ServeArgs::default() };
+        let edge = EdgeArgs { listen: Some(([127, 0, 0, 1], 2).into()), ..EdgeArgs::default() };
+        let args = ServeArgs { config: Some(path), edge, ..ServeArgs::default() };
         let settings = Settings::resolve(args).unwrap();
-        assert_eq!(settings.listen.port(), 2);
+        assert_eq!(settings.edge.listen.port(), 2);
         assert_eq!(settings.engine.threads, 3);
         assert_eq!(settings.engine.kv_bytes, Some(64 << 20));
         assert_eq!(settings.engine.kv_type, local::KvType::I8);
@@ -180,6 +315,31 @@ mod tests {
         assert_eq!(settings.engine.inter_token_latency, Duration::from_millis(50));
         assert!(settings.engine.speculation && !Settings::resolve(ServeArgs::default()).unwrap().engine.speculation);
         assert_eq!(settings.models, ["a", "b"]);
+        assert_eq!(settings.response_retention, 7 * DAY);
+        let default = gateway::Config::default().response_retention;
+        assert_eq!(Settings::resolve(ServeArgs::default()).unwrap().response_retention, default);
+    }
+
+    #[test]
+    fn settings_are_printed_as_a_file_that_says_the_same() {
+        let text = "listen = '127.0.0.1:1'\npublic_url = 'https://models.example.org'\nadmin_listen = '[::1]:2'\ntrusted_proxies = ['10.0.0.0/8', '::1']\nthreads = 3\n\
+                    cors_origins = ['https://app.example.org', 'http://localhost:3000']\nkv_memory = '64M'\nkv_type = 'i8'\n\
+                    speculation = 'on'\nmodel = ['a', 'b']\ncontext = 512\ninter_token_latency = 80\nmax_sequences = 4\n\
+                    instruction_set = 'scalar'\nmax_queue = 9\ngrace = 7\nresponse_days = 3";
+        let printed = config(text).unwrap().to_string();
+        assert_eq!(config(&printed).unwrap().to_string(), printed);
+        for setting in text.replace('\'', "\"").replace("64M", "67108864").replace("::1\"]", "::1/128\"]").lines() {
+            assert!(printed.contains(setting), "{setting} is not in {printed}");
+        }
+        config(&config("").unwrap().to_string()).unwrap();
+    }
+
+    #[test]
+    fn the_public_address_is_what_browsers_call_it() {
+        let origin = |text: &str| public_url(text).unwrap();
+        assert_eq!(&*origin("https://Models.Example.org/"), "https://models.example.org");
+        assert_eq!(&*origin("https://models.example.org:443"), "https://models.example.org");
+        assert_eq!(&*origin("http://localhost:8080"), "http://localhost:8080");
     }
 
     #[test]
@@ -194,6 +354,17 @@ mod tests {
             ("inter_token_latency = 4", "--inter-token-latency"),
             ("speculation = true", "speculation"),
             ("model = 'a'", "model"),
+            ("tls_cert = 'server.pem'", "--tls-key"),
+            ("tls_key = 'server.key'", "--tls-cert"),
+            ("tls_cert = 'absent.pem'\ntls_key = 'absent.key'", "absent.pem"),
+            ("trusted_proxies = ['10.0.0.0/40']", "10.0.0.0/40"),
+            ("cors_origins = ['*']", "--cors-origin"),
+            ("cors_origins = ['https://app.example.org/']", "without a path"),
+            ("cors_origins = ['https://App.example.org']", "--cors-origin"),
+            ("listen = '127.0.0.1:1'\nadmin_listen = '127.0.0.1:1'", "--admin-listen"),
+            ("public_url = 'models.example.org'", "--public-url"),
+            ("public_url = 'ftp://models.example.org'", "--public-url"),
+            ("public_url = 'https://models.example.org/console'", "--public-url"),
         ] {
             let error = format!("{:#}", config(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");

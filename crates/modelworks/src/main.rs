@@ -5,6 +5,7 @@ mod admin_key;
 mod cli;
 mod config;
 mod explain;
+mod listeners;
 mod loader;
 mod machine;
 mod model_commands;
@@ -27,7 +28,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, ConfigCommand},
     config::{Settings, engine_options},
     loader::LocalLoader,
 };
@@ -72,6 +73,10 @@ async fn dispatch(command: Command, data_dir: &Path) -> Result<()> {
             let settings = Settings::resolve(args)?;
             let catalog = open(data_dir, settings.engine.clone())?;
             serve::serve(settings, data_dir, catalog).await
+        }
+        Command::Config(ConfigCommand::Check(args)) => {
+            let settings = Settings::resolve(args)?;
+            run::say(&format!("{settings}\nThese settings are valid.\n"))
         }
         Command::Pull { reference, name } => {
             let catalog = open(data_dir, default_options()?)?;

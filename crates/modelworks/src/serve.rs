@@ -4,17 +4,20 @@ use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
-use control::Control;
-use gateway::{Annex, Service};
+use control::{Control, endpoints};
+use futures::future::join_all;
+use gateway::{Annex, Certificate, Service};
 use tokio::{
-    net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+    task::JoinHandle,
 };
 
 use crate::{
     admin::LocalAccess,
     admin_key,
     config::Settings,
+    listeners::Listeners,
     model_commands,
     tenants::{self, Tenants},
 };
@@ -29,31 +32,50 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let mut models: Vec<String> = catalog.models().into_iter().map(|entry| entry.name).collect();
     models.extend(settings.models.iter().filter(|model| !models.contains(model)).cloned().collect::<Vec<_>>());
     let tenants = Tenants::open(data_dir, &key.hash, &models).await?;
-    let config = gateway::Config { grace: settings.grace, ..gateway::Config::default() };
+    let edge = settings.edge;
+    let listeners = Listeners::bind(&edge).await?;
+    let secure = edge.public_url.as_deref().map_or(edge.certificate.is_some(), |url| url.starts_with("https://"));
+    let config = gateway::Config {
+        grace: settings.grace,
+        response_retention: settings.response_retention,
+        origin: edge.public_url,
+        secure,
+        trusted_proxies: edge.trusted_proxies,
+        cors_origins: edge.cors_origins,
+        ..gateway::Config::default()
+    };
     config.validate()?;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .with_context(|| format!("listening on {}; choose another address with --listen", settings.listen))?;
-    let address = listener.local_addr().context("asking for the address that was bound")?;
 
-    LocalAccess::new(address, tenants.local.clone()).write(data_dir)?;
+    LocalAccess::new(listeners.local, tenants.local.clone()).write(data_dir)?;
 
     let mut out = std::io::stdout().lock();
     if let Some(fresh) = key.fresh {
         admin_key::tell(&fresh, data_dir, &mut out)?;
     }
-    writeln!(out, "Modelworks answers on http://{address}")?;
+    let scheme = if edge.certificate.is_some() { "https" } else { "http" };
+    if let Some(admin) = listeners.admin {
+        writeln!(out, "Administration answers on {scheme}://{admin}")?;
+    }
+    writeln!(out, "Modelworks answers on {scheme}://{}", listeners.public)?;
     out.flush()?;
     drop(out);
 
-    let service =
-        Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(administration(&tenants)));
+    let annex = administration(&tenants, secure);
+    let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
-    let (watch, notes, expiry) = (tenants.watch(Arc::clone(&catalog)), tenants.note_uses(), tenants.expire_rows());
-    let (stop, stopped) = tokio::sync::oneshot::channel();
-    let mut server = tokio::spawn(gateway::serve(listener, service.clone(), async {
-        let _ = stopped.await;
-    }));
+    let mut tasks =
+        vec![tenants.watch(Arc::clone(&catalog)), tenants.note_uses(), tenants.sweep(), tenants.expire_rows()];
+    if let Some(certificate) = edge.certificate {
+        tasks.push(reload_on_hangup(certificate)?);
+    }
+    let (stop, stopped) = watch::channel(());
+    let servers = listeners.all.into_iter().map(|listener| {
+        let mut stopped = stopped.clone();
+        gateway::serve(listener, service.clone(), async move {
+            let _ = stopped.changed().await;
+        })
+    });
+    let mut server = tokio::spawn(join_all(servers.collect::<Vec<_>>()));
 
     let ready = tokio::select! {
         ready = load(&settings.models, &catalog) => Some(ready),
@@ -72,16 +94,14 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         None => {}
     }
     tracing::info!(grace_ms = settings.grace.as_millis() as u64, "shutting down; a second signal ends at once");
-    let _ = stop.send(());
+    stop.send_replace(());
     tokio::select! {
         drained = &mut server => {
             drained.context("the server's task failed")?;
         }
         () = signals.next() => tracing::warn!("ended by a second signal"),
     }
-    watch.abort();
-    notes.abort();
-    expiry.abort();
+    tasks.iter().for_each(JoinHandle::abort);
     catalog.shutdown();
     LocalAccess::remove(data_dir);
     tenants::note_use(&tenants.store, &tenants.tenancy).await;
@@ -93,10 +113,26 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
 }
 
 /// The administrative routes. What is changed holds at once for what runs.
-fn administration(tenants: &Tenants) -> Annex {
+fn administration(tenants: &Tenants, secure: bool) -> Annex {
     let tenancy = tenants.tenancy.clone();
-    let control = Control::new(tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
-    Annex { routes: control::routes(control), document: control::openapi_document() }
+    let config = control::Config { secure, ..control::Config::default() };
+    let control = Control::new(config, tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
+    let entrances = endpoints().into_iter().filter(|endpoint| endpoint.public);
+    let entrances = entrances.map(|endpoint| (endpoint.method, endpoint.path)).collect();
+    Annex { routes: control::routes(control), entrances, document: control::openapi_document() }
+}
+
+/// Reads the certificate again at every SIGHUP, which is how those who renew certificates say so.
+fn reload_on_hangup(certificate: Certificate) -> Result<JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup()).context("listening for signals")?;
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match certificate.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+            }
+        }
+    }))
 }
 
 /// Pulls what is not on disk and loads every model.

@@ -27,11 +27,14 @@ const ADMIN: &str = "admin";
 /// The key with which commands on the server's own machine ask: a new secret at each start.
 const LOCAL: KeyId = KeyId::from_bytes(*b"local access key");
 
-/// How often it is written down when keys were last used.
+/// How often it is written down when keys and sessions were last used.
 const NOTE: Duration = Duration::from_secs(30);
 
 /// How often request rows are deleted whose time is over.
 const EXPIRE: Duration = Duration::from_secs(60 * 60);
+/// How often responses are deleted that have expired, and how many in one transaction.
+const SWEEP: Duration = Duration::from_secs(60);
+const SWEPT: u32 = 500;
 
 /// How often it is looked whether another process pulled a model.
 const LOOK: Duration = Duration::from_millis(500);
@@ -59,6 +62,13 @@ impl Tenants {
         if left > 0 {
             tracing::warn!(requests = left, "requests that ran when the server last ended were not charged");
         }
+        let failed = gateway::fail_interrupted_responses(&store).await.context("ending background responses")?;
+        if failed > 0 {
+            tracing::warn!(
+                responses = failed,
+                "background responses that were being made when the server last ended have failed"
+            );
+        }
         let (org, project) = ensure_default(&store, now).await?;
         ensure_admin_key(&store, org, project, admin, now).await?;
         let local = renew_local_key(&store, org, project, now).await?;
@@ -67,7 +77,7 @@ impl Tenants {
         Ok(Self { store, tenancy, local, _lock: lock })
     }
 
-    /// Writes down now and then when keys were last used, until it is aborted.
+    /// Writes down now and then when keys and sessions were last used, until it is aborted.
     pub fn note_uses(&self) -> JoinHandle<()> {
         let (store, tenancy) = (self.store.clone(), self.tenancy.clone());
         tokio::spawn(async move {
@@ -94,6 +104,18 @@ impl Tenants {
                         "request rows whose time is over are not deleted yet"
                     ),
                 }
+            }
+        })
+    }
+
+    /// Deletes now and then what is not to be kept any longer, until it is aborted.
+    pub fn sweep(&self) -> JoinHandle<()> {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let mut turns = tokio::time::interval(SWEEP);
+            loop {
+                turns.tick().await;
+                sweep(&store, now()).await;
             }
         })
     }
@@ -127,14 +149,35 @@ async fn price_and_read(store: &Store, tenancy: &Tenancy, models: &[String]) -> 
     Ok(())
 }
 
-/// Writes down when keys were last used, all at once.
+/// Writes down when keys and sessions were last used, all at once.
 pub async fn note_use(store: &Store, tenancy: &Tenancy) {
-    let used = tenancy.take_used();
-    if used.is_empty() {
-        return;
+    let (used, seen) = (tenancy.take_used(), tenancy.take_seen());
+    let written = async {
+        if !used.is_empty() {
+            store.note_use(used).await?;
+        }
+        if !seen.is_empty() {
+            store.note_sessions(seen).await?;
+        }
+        Ok::<_, store::Error>(())
+    };
+    if let Err(error) = written.await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(error, "when keys and sessions were last used was not written down");
     }
-    if let Err(error) = store.note_use(used).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "when keys were last used was not written down");
+}
+
+/// Deletes all that has expired, a part at a time so that nothing else waits for long.
+async fn sweep(store: &Store, now: Timestamp) {
+    loop {
+        match store.delete_expired_responses(now, SWEPT).await {
+            Ok(deleted) if deleted < u64::from(SWEPT) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "expired responses were not deleted");
+                return;
+            }
+        }
     }
 }
 

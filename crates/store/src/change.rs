@@ -1,8 +1,11 @@
 //! What an administrator can change.
 
-use account::{CodeId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PriceVersion, Role, Timestamp, UserId};
+use account::{
+    CodeId, InviteId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PasswordHash, PriceVersion, Role, Session, Timestamp,
+    UserId,
+};
 
-use crate::{Correction, Credit, Organisation, Project, Retention, User};
+use crate::{Correction, Credit, Invite, Organisation, Project, Reset, Retention, User};
 
 /// Something that an administrator does.
 #[derive(Debug, Clone)]
@@ -17,6 +20,15 @@ pub enum Change {
     ChangeProject(Project),
     /// A new person.
     AddUser(User),
+    /// A person comes into an organisation.
+    AddMember {
+        /// Where.
+        org: OrgId,
+        /// Who.
+        user: UserId,
+        /// What they are.
+        role: Role,
+    },
     /// A person's role in an organisation; none takes them out of it.
     SetMember {
         /// Where.
@@ -25,6 +37,48 @@ pub enum Change {
         user: UserId,
         /// What they are from now on.
         role: Option<Role>,
+    },
+    /// Whether a person runs the installation. Their sessions end.
+    ChangeUser(User),
+    /// A person is taken out of every organisation, and is no more.
+    RemoveUser(UserId),
+    /// Another password, or the first. The person's sessions end.
+    SetPassword {
+        /// Whose.
+        user: UserId,
+        /// What is kept of it.
+        hash: PasswordHash,
+    },
+    /// Somebody has signed in.
+    AddSession(Session),
+    /// Somebody has signed out, or in anew.
+    EndSession(Session),
+    /// A new invitation.
+    AddInvite(Invite),
+    /// An invitation is taken back.
+    RemoveInvite {
+        /// Of which organisation.
+        org: OrgId,
+        /// Which.
+        invite: InviteId,
+    },
+    /// An invitation is used up.
+    AcceptInvite {
+        /// Of which organisation.
+        org: OrgId,
+        /// Which.
+        invite: InviteId,
+        /// By whom.
+        user: UserId,
+    },
+    /// The right to set a person's password once, in place of the one before.
+    AddReset(Reset),
+    /// It is used up.
+    UseReset {
+        /// Whose.
+        user: UserId,
+        /// What is kept of its secret.
+        hash: KeyedHash,
     },
     /// A new key.
     AddKey(Key),
@@ -85,11 +139,16 @@ impl Change {
             Self::AddOrganisation(organisation) | Self::ChangeOrganisation(organisation) => Some(organisation.id),
             Self::AddProject(project) | Self::ChangeProject(project) => Some(project.org),
             Self::AddKey(key) | Self::ChangeKey(key) => Some(key.org),
-            Self::SetMember { org, .. } | Self::SetLimits { org, .. } | Self::RedeemCode { org, .. } => Some(*org),
+            Self::AddMember { org, .. } | Self::SetMember { org, .. } => Some(*org),
+            Self::SetLimits { org, .. } | Self::RedeemCode { org, .. } => Some(*org),
             Self::AddCredit(credit) => Some(credit.org),
             Self::Correct(correction) => Some(correction.org),
             Self::SetRetention(retention) => retention.org,
-            Self::AddUser(_) | Self::AddPrice { .. } | Self::AddCode(_) => None,
+            Self::AddInvite(invite) => Some(invite.org),
+            Self::RemoveInvite { org, .. } | Self::AcceptInvite { org, .. } => Some(*org),
+            Self::AddUser(_) | Self::ChangeUser(_) | Self::RemoveUser(_) | Self::SetPassword { .. } => None,
+            Self::AddSession(_) | Self::EndSession(_) | Self::AddReset(_) | Self::UseReset { .. } => None,
+            Self::AddPrice { .. } | Self::AddCode(_) => None,
         }
     }
 
@@ -101,7 +160,18 @@ impl Change {
             Self::AddProject(_) => "project.add",
             Self::ChangeProject(_) => "project.change",
             Self::AddUser(_) => "user.add",
+            Self::AddMember { .. } => "member.add",
             Self::SetMember { .. } => "member.set",
+            Self::ChangeUser(_) => "user.change",
+            Self::RemoveUser(_) => "user.remove",
+            Self::SetPassword { .. } => "password.set",
+            Self::AddSession(_) => "session.begin",
+            Self::EndSession(_) => "session.end",
+            Self::AddInvite(_) => "invite.add",
+            Self::RemoveInvite { .. } => "invite.remove",
+            Self::AcceptInvite { .. } => "invite.accept",
+            Self::AddReset(_) => "reset.add",
+            Self::UseReset { .. } => "reset.use",
             Self::AddKey(_) => "key.add",
             Self::ChangeKey(_) => "key.change",
             Self::SetLimits { .. } => "limits.set",
@@ -119,8 +189,14 @@ impl Change {
         match self {
             Self::AddOrganisation(organisation) | Self::ChangeOrganisation(organisation) => organisation.id.to_string(),
             Self::AddProject(project) | Self::ChangeProject(project) => project.id.to_string(),
-            Self::AddUser(user) => user.id.to_string(),
-            Self::SetMember { user, .. } => user.to_string(),
+            Self::AddUser(user) | Self::ChangeUser(user) => user.id.to_string(),
+            Self::AddMember { user, .. } | Self::SetMember { user, .. } | Self::RemoveUser(user) => user.to_string(),
+            Self::SetPassword { user, .. } | Self::UseReset { user, .. } => user.to_string(),
+            // Which of their sessions is nobody's affair: its name would be its hash.
+            Self::AddSession(session) | Self::EndSession(session) => session.user.to_string(),
+            Self::AddInvite(invite) => invite.id.to_string(),
+            Self::RemoveInvite { invite, .. } | Self::AcceptInvite { invite, .. } => invite.to_string(),
+            Self::AddReset(reset) => reset.user.to_string(),
             Self::AddKey(key) | Self::ChangeKey(key) => key.id.to_string(),
             Self::SetLimits { owner, .. } => owner.to_string(),
             Self::AddPrice { model, version } => format!("{} of {model}", version.id),

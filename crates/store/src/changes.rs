@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::{
     Act, Change, Error, Store, audit, codes,
     columns::{bytes, stored},
-    keys, ledger, limits, prices, retention, tenants,
+    invites, keys, ledger, limits, people, prices, retention, sessions, tenants,
 };
 
 /// An answer to a change is kept for so long, in milliseconds: 24 hours.
@@ -90,8 +90,21 @@ async fn make(connection: &mut SqliteConnection, change: &Change, now: Timestamp
         Change::ChangeOrganisation(organisation) => tenants::change_organisation(connection, organisation).await,
         Change::AddProject(project) => tenants::add_project(connection, project, now).await,
         Change::ChangeProject(project) => tenants::change_project(connection, project).await,
-        Change::AddUser(user) => tenants::add_user(connection, user, now).await,
-        Change::SetMember { org, user, role } => tenants::set_member(connection, *org, *user, *role).await,
+        Change::AddUser(user) => people::add_user(connection, user, now).await,
+        Change::AddMember { org, user, role } => people::add_member(connection, *org, *user, *role).await,
+        Change::SetMember { org, user, role } => people::set_member(connection, *org, *user, *role).await,
+        Change::ChangeUser(user) => people::change_user(connection, user).await,
+        Change::RemoveUser(user) => people::remove_user(connection, *user).await,
+        Change::SetPassword { user, hash } => sessions::set_password(connection, *user, hash).await,
+        Change::AddSession(session) => sessions::add_session(connection, session).await,
+        Change::EndSession(session) => sessions::end_session(connection, session).await,
+        Change::AddInvite(invite) => invites::add_invite(connection, invite, now).await,
+        Change::RemoveInvite { org, invite } => invites::remove_invite(connection, *org, *invite).await,
+        Change::AcceptInvite { org, invite, user } => {
+            invites::accept_invite(connection, *org, *invite, *user, now).await
+        }
+        Change::AddReset(reset) => invites::add_reset(connection, reset).await,
+        Change::UseReset { user, hash } => invites::use_reset(connection, *user, hash, now).await,
         Change::AddKey(key) => keys::add_key(connection, key, now).await,
         Change::ChangeKey(key) => keys::change_key(connection, key).await,
         Change::SetLimits { org, owner, limits } => limits::set_limits(connection, *org, owner, limits).await,

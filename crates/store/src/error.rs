@@ -62,6 +62,19 @@ pub enum Error {
         /// How many there may be.
         most: usize,
     },
+    /// Nobody would be left who may do everything in an organisation.
+    #[error("an organisation that has an owner keeps one; make somebody else an owner first")]
+    LastOwner,
+    /// A text is longer than a row takes.
+    #[error("{what} has {found} bytes, but at most {limit} are kept")]
+    TooLarge {
+        /// What was to be kept.
+        what: &'static str,
+        /// Its bytes.
+        found: usize,
+        /// Most that are kept.
+        limit: usize,
+    },
     /// A row holds what nobody of ours wrote.
     #[error("a row of the data folder holds an invalid {what}")]
     Corrupt {

@@ -5,11 +5,16 @@ use sqlx::{Row, SqliteConnection};
 use crate::{Error, sums};
 
 /// What leads to version 1, 2, … A version that was released is never changed.
-const STEPS: &[&str] =
-    &[include_str!("migrations/1.sql"), include_str!("migrations/2.sql"), include_str!("migrations/3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("migrations/1.sql"),
+    include_str!("migrations/2.sql"),
+    include_str!("migrations/3.sql"),
+    include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
+];
 
 /// The version from which on usage is summed by day, too.
-const SUMS_DAYS: usize = 3;
+const SUMS_DAYS: usize = 5;
 
 /// The latest version.
 pub(crate) const LATEST: i64 = STEPS.len() as i64;

@@ -1,6 +1,6 @@
-//! Organisations, their projects and the people in them.
+//! Organisations and their projects.
 
-use account::{Billing, Name, OrgId, ProjectId, Role, Timestamp, UserId, Zone};
+use account::{Billing, Name, OrgId, ProjectId, Timestamp, Zone};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
@@ -30,17 +30,6 @@ pub struct Project {
     pub org: OrgId,
     /// Its name, unique in the organisation.
     pub name: Name,
-}
-
-/// A person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// Their id.
-    pub id: UserId,
-    /// The address by which they are known, unique in the installation.
-    pub email: Box<str>,
-    /// Whether they run the installation.
-    pub operator: bool,
 }
 
 /// Something and when it was made.
@@ -114,35 +103,6 @@ pub(crate) async fn change_project(connection: &mut SqliteConnection, project: &
     if done.rows_affected() == 0 { Err(Error::NotFound { what: "project" }) } else { Ok(()) }
 }
 
-/// Makes a person known.
-pub(crate) async fn add_user(connection: &mut SqliteConnection, user: &User, now: Timestamp) -> Result<(), Error> {
-    sqlx::query("INSERT INTO users (id, email, operator, created) VALUES (?, ?, ?, ?)")
-        .bind(&user.id.as_bytes()[..])
-        .bind(&*user.email)
-        .bind(user.operator)
-        .bind(now.as_millis())
-        .execute(connection)
-        .await
-        .map_err(|error| Error::from(error).or_conflict("a user with this address"))?;
-    Ok(())
-}
-
-/// Gives a person a role in an organisation in place of the one they had.
-pub(crate) async fn set_member(
-    connection: &mut SqliteConnection,
-    org: OrgId,
-    user: UserId,
-    role: Option<Role>,
-) -> Result<(), Error> {
-    let gone = sqlx::query("DELETE FROM members WHERE org = ? AND person = ?");
-    gone.bind(&org.as_bytes()[..]).bind(&user.as_bytes()[..]).execute(&mut *connection).await?;
-    if let Some(role) = role {
-        let query = sqlx::query("INSERT INTO members (org, person, role) VALUES (?, ?, ?)");
-        query.bind(&org.as_bytes()[..]).bind(&user.as_bytes()[..]).bind(role.as_str()).execute(connection).await?;
-    }
-    Ok(())
-}
-
 impl Store {
     /// All organisations, by name.
     pub async fn organisations(&self) -> Result<Vec<Organisation>, Error> {
@@ -206,24 +166,9 @@ impl Store {
         let query = sqlx::query("SELECT id, name FROM projects WHERE org = ? ORDER BY name").bind(&org.as_bytes()[..]);
         query.fetch_all(self.readers()).await?.iter().map(|row| project(org, row)).collect()
     }
-
-    /// The people of an organisation with their roles, by address.
-    pub async fn members(&self, org: OrgId) -> Result<Vec<(User, Role)>, Error> {
-        let query = sqlx::query(
-            "SELECT users.id, users.email, users.operator, members.role FROM members JOIN users ON users.id = members.person
-             WHERE members.org = ? ORDER BY users.email",
-        );
-        let member = |row: &SqliteRow| {
-            let role = Role::parse(row.try_get("role")?).map_err(|_| Error::Corrupt { what: "role" })?;
-            let email: String = row.try_get("email")?;
-            let id = UserId::from_bytes(bytes(row, "id")?);
-            Ok((User { id, email: email.into(), operator: row.try_get("operator")? }, role))
-        };
-        query.bind(&org.as_bytes()[..]).fetch_all(self.readers()).await?.iter().map(member).collect()
-    }
 }
 
-fn made<T>(row: &SqliteRow, what: T) -> Result<Made<T>, Error> {
+pub(crate) fn made<T>(row: &SqliteRow, what: T) -> Result<Made<T>, Error> {
     Ok(Made { what, created: time(row, "created")? })
 }
 
@@ -231,7 +176,7 @@ fn project(org: OrgId, row: &SqliteRow) -> Result<Project, Error> {
     Ok(Project { id: ProjectId::from_bytes(bytes(row, "id")?), org, name: name(row)? })
 }
 
-fn organisation(row: &SqliteRow) -> Result<Organisation, Error> {
+pub(crate) fn organisation(row: &SqliteRow) -> Result<Organisation, Error> {
     let zone = Zone::parse(row.try_get("zone")?).map_err(|_| Error::Corrupt { what: "zone" })?;
     let billing = match row.try_get("billing")? {
         "prepaid" => Billing::Prepaid,

@@ -1,4 +1,4 @@
-//! Administration under `/admin/v1`: organisations, projects, keys, limits, prices, credit, the ledger and the audit log.
+//! Administration under `/admin/v1`: organisations, projects, people, keys, limits, prices, credit, the ledger and the audit log.
 //!
 //! Amounts are decimal text in units of the installation's currency (`"12.50"`), with at most nine digits behind the point;
 //! moments are text as in RFC 3339. In a `PATCH`, what is absent stays and what is `null` is taken away. Unlike the model
@@ -7,10 +7,13 @@
 mod audit;
 mod bills;
 mod credits;
+mod invites;
 mod keys;
 mod limits;
+mod people;
 mod prices;
 mod secret;
+mod session;
 mod tenants;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -22,10 +25,15 @@ pub use bills::{
     RetentionChange, Statement, StatementCredit, StatementEnd, StatementFormat, StatementQuery,
 };
 pub use credits::{Balance, Code, Credit, IssuedCode, NewCode, NewCredit, Redemption};
+pub use invites::{
+    Acceptance, Invite, InviteQuery, IssuedInvite, IssuedReset, Joined, Joining, NewInvite, NewPassword,
+};
 pub use keys::{IssuedKey, Key, KeyChange, KeyQuery, Me, NewKey, Rotation};
 pub use limits::{Limits, LimitsChange};
+pub use people::{Member, MemberChange, NewMember, NewUser, Role, User, UserChange, UserQuery};
 pub use prices::{NewPrice, Price, PriceQuery};
 pub use secret::Secret;
+pub use session::{CSRF_HEADER, Membership, PROJECT_HEADER, PasswordChange, SessionInfo, SignIn, session_cookie};
 pub use tenants::{Billing, NewOrganisation, NewProject, Organisation, OrganisationChange, Project, ProjectChange};
 
 /// A part of a list.

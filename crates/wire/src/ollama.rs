@@ -21,7 +21,7 @@ pub struct OllamaChatRequest {
     /// What the model may call.
     #[serde(default)]
     pub tools: Option<Vec<Tool>>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// The form that the answer is held to: `json` for any object, or a JSON schema.
     #[serde(default)]
     pub format: Option<Value>,
     /// Not supported here.
@@ -179,7 +179,7 @@ pub struct OllamaGenerateRequest {
     /// Not supported here; send the turns to `/api/chat` instead.
     #[serde(default)]
     pub context: Option<Vec<Value>>,
-    /// Not supported yet: an answer that is not held to it would be wrong, so it is refused.
+    /// The form that the answer is held to: `json` for any object, or a JSON schema.
     #[serde(default)]
     pub format: Option<Value>,
     /// Not supported here.

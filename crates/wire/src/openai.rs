@@ -1,4 +1,4 @@
-//! OpenAI's API: chat completions, completions, embeddings, models and errors.
+//! OpenAI's API: chat completions, completions, responses, embeddings, models and errors.
 //!
 //! The shapes are those of OpenAI's API reference and of its SDKs' typed models. Extensions that are not OpenAI's are
 //! marked as such on the field.
@@ -8,6 +8,9 @@ mod completion;
 mod embedding;
 mod error;
 mod model;
+mod response;
+mod response_event;
+mod response_item;
 mod tool;
 
 pub use chat::{
@@ -20,6 +23,17 @@ pub use completion::{
 pub use embedding::{EmbeddingObject, EmbeddingRequest, EmbeddingResponse, EmbeddingUsage, EmbeddingVector};
 pub use error::{ErrorBody, ErrorResponse};
 pub use model::{Model, ModelList};
+pub use response::{
+    IncompleteDetails, InputTokensDetails, ItemQuery, OutputTokensDetails, ResponseDeleted, ResponseFailure,
+    ResponseItemList, ResponseNamedTool, ResponseObject, ResponseQuery, ResponseReasoning, ResponseReasoningOptions,
+    ResponseRequest, ResponseStatus, ResponseText, ResponseTextFormat, ResponseTextOptions, ResponseTool,
+    ResponseToolChoice, ResponseUsage,
+};
+pub use response_event::{EventPart, ResponseEvent, ResponseEventKind};
+pub use response_item::{
+    ItemRole, ItemStatus, ReasoningPart, ResponseInput, ResponseInputContent, ResponseInputItem, ResponseInputPart,
+    ResponseItem, ResponsePart,
+};
 pub use tool::{
     FunctionCall, FunctionCallDelta, FunctionDefinition, NamedFunction, NamedTool, Tool, ToolCall, ToolCallDelta,
     ToolChoice,
@@ -52,6 +66,9 @@ pub struct StreamOptions {
     /// Send the token counts in a last chunk of their own.
     #[serde(default)]
     pub include_usage: Option<bool>,
+    /// Extension: send the counts so far in every chunk, and the final ones as with `include_usage`.
+    #[serde(default)]
+    pub continuous_usage_stats: Option<bool>,
 }
 
 /// Token counts of one request.

@@ -31,19 +31,22 @@ const USUAL_SCOPES: [Scope; 3] = [Scope::Inference, Scope::ModelsRead, Scope::Us
 /// Longest time for which two secrets work.
 const MOST_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Who asks.
+/// Which key asks. Of a person `GET /admin/v1/session` says who it is.
 #[utoipa::path(
     get, path = "/admin/v1/me", tag = "admin",
-    responses((status = 200, description = "The answer", body = Me))
+    responses(
+        (status = 200, description = "The answer", body = Me),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
 )]
-pub(crate) async fn me(caller: Caller) -> Json<Me> {
-    let key = caller.key();
-    Json(Me {
+pub(crate) async fn me(caller: Caller) -> Result<Json<Me>, ApiError> {
+    let key = caller.key().ok_or(ApiError::NOT_FOUND)?;
+    Ok(Json(Me {
         key_id: key.id.to_string(),
         project_id: key.project.to_string(),
         organisation_id: key.org.to_string(),
         scopes: convert::scope_names(key),
-    })
+    }))
 }
 
 /// The keys of an organisation, ended ones included.

@@ -38,12 +38,16 @@ pub(crate) async fn list(
     let after = convert::after(&query.after)?;
     let read = if caller.reaches_all(Action::ReadOrganisation) {
         control.store().organisation_page(query.name.as_deref(), after, size + 1).await?
-    } else {
-        let own = control.store().organisation(caller.key().org).await?;
+    } else if let Some(key) = caller.key() {
+        let own = control.store().organisation(key.org).await?;
         let asked = |made: &Made<store::Organisation>| {
             after.is_none() && query.name.as_deref().is_none_or(|name| name == made.what.name.as_str())
         };
         own.into_iter().filter(asked).collect()
+    } else {
+        let (person, _) = caller.session()?;
+        let own = control.store().organisation_page_of(person.id, query.name.as_deref(), after, size + 1).await?;
+        own.into_iter().map(|(made, _)| made).collect()
     };
     Ok(Json(page::part(read, size, |made| made.what.id.to_string(), convert::organisation)))
 }

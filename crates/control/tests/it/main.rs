@@ -3,5 +3,8 @@
 mod access;
 mod bills;
 mod changes;
+mod invites;
 mod money;
+mod people;
+mod sign_in;
 mod stage;

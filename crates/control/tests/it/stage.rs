@@ -5,16 +5,19 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use account::{ApiKey, Billing, Key, KeyId, ModelAccess, Name, OrgId, ProjectId, Scope, Scopes, Zone};
+use account::{
+    ApiKey, Billing, Identity, Key, KeyId, KeyedHash, ModelAccess, Name, OrgId, ProjectId, Role, Scope, Scopes,
+    Session, UserId, Zone,
+};
 use axum::{
     Extension, Router,
     body::{Body, Bytes},
     http::{HeaderMap, Request, StatusCode},
 };
-use control::{Control, routes};
+use control::{Control, Cost, routes};
 use http_body_util::BodyExt;
 use serde_json::Value;
-use store::{Act, Change, Config, Organisation, Project, Store};
+use store::{Act, Change, Config, Organisation, Project, Store, User};
 use tempfile::TempDir;
 use tower::ServiceExt;
 
@@ -29,6 +32,7 @@ pub const OF_AN_OWNER: &[Scope] = &[
     Scope::ModelsRead,
     Scope::UsageRead,
     Scope::AdminOrganisation,
+    Scope::AdminMembers,
     Scope::AdminProjects,
     Scope::AdminKeys,
     Scope::AdminLimits,
@@ -58,6 +62,11 @@ impl Answer {
         self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// The code, of an answer that is a refusal.
+    pub fn code_if_refused(&self) -> String {
+        if self.status.is_success() { String::new() } else { self.code() }
+    }
+
     pub fn tag(&self) -> &str {
         self.headers["etag"].to_str().unwrap()
     }
@@ -74,7 +83,10 @@ pub async fn stage() -> Stage {
     }
     let published: Arc<Mutex<Vec<Change>>> = Arc::default();
     let seen = Arc::clone(&published);
-    let control = Control::new(store.clone(), Box::new(move |change| seen.lock().unwrap().push(change.clone())));
+    let cost = Cost { memory_kib: 8, passes: 1 };
+    let config = control::Config { cost, ..control::Config::default() };
+    let control =
+        Control::new(config, store.clone(), Box::new(move |change| seen.lock().unwrap().push(change.clone())));
     Stage { store, published, control, _folder: folder }
 }
 
@@ -104,13 +116,38 @@ impl Stage {
 
     /// The routes as somebody sees them who holds this key, or none.
     pub fn app(&self, key: Option<&Key>) -> Router {
-        let router = routes(self.control.clone());
         match key {
-            Some(key) => {
-                router.layer(Extension(Arc::new(key.clone()))).layer(Extension(SocketAddr::from(([192, 0, 2, 7], 1))))
-            }
-            None => router,
+            Some(key) => self.app_of(Identity::Key(Arc::new(key.clone()))),
+            None => self.stranger(),
         }
+    }
+
+    /// The routes as somebody sees them who is not known.
+    pub fn stranger(&self) -> Router {
+        routes(self.control.clone()).layer(Extension(SocketAddr::from(([192, 0, 2, 7], 1))))
+    }
+
+    /// The routes as somebody sees them who is known.
+    pub fn app_of(&self, identity: Identity) -> Router {
+        self.stranger().layer(Extension(identity))
+    }
+
+    /// A person who exists, with a role in the first organisation or without.
+    pub async fn user(&self, name: &str, role: Option<Role>) -> UserId {
+        let id = UserId::generate().unwrap();
+        let email = format!("{name}@example.org").into();
+        apply(&self.store, Change::AddUser(User { id, email, operator: role == Some(Role::Operator) })).await;
+        if let Some(role) = role.filter(|role| *role != Role::Operator) {
+            apply(&self.store, Change::AddMember { org: ORG, user: id, role }).await;
+        }
+        id
+    }
+
+    /// The routes as this person sees them, as whoever the rows say that they are.
+    pub async fn app_of_user(&self, user: UserId) -> Router {
+        let person = self.store.person(user).await.unwrap().unwrap();
+        let (hash, now) = (KeyedHash::from_bytes([1; 32]), store::now());
+        self.app_of(Identity::Person(Arc::new(person), Session { hash, user, begun: now, seen: now }))
     }
 
     /// As whoever runs the installation.

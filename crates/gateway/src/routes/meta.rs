@@ -9,7 +9,7 @@ use axum::{
 use inference::Load;
 use wire::native::Health;
 
-use crate::{Service, caller::Caller};
+use crate::{Service, caller::Known};
 
 /// Whether the process lives. It never depends on load, models or shutdown: who asks this may kill the process.
 #[utoipa::path(
@@ -46,7 +46,7 @@ pub(crate) async fn readyz(State(service): State<Service>) -> (StatusCode, Json<
     get, path = "/metrics", tag = "service",
     responses((status = 200, description = "The answer", content_type = "text/plain", body = String))
 )]
-pub(crate) async fn metrics(State(service): State<Service>, _: Caller) -> impl IntoResponse {
+pub(crate) async fn metrics(State(service): State<Service>, _: Known) -> impl IntoResponse {
     let loads = service.catalog().loaded().into_iter().map(|(_, backend)| backend.load());
     let text = service.metrics().render(loads.fold(Load::default(), sum));
     ([(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4"))], text)
@@ -59,7 +59,7 @@ pub(crate) async fn metrics(State(service): State<Service>, _: Caller) -> impl I
     tag = "service",
     responses((status = 200, description = "The answer", body = Object))
 )]
-pub(crate) async fn openapi(State(service): State<Service>, _: Caller) -> impl IntoResponse {
+pub(crate) async fn openapi(State(service): State<Service>, _: Known) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], service.document().to_owned())
 }
 

@@ -382,7 +382,7 @@ async fn the_document_lists_every_route_and_no_other() {
     documented.sort();
     there.sort();
     assert_eq!(documented, there);
-    assert_eq!(document["security"], json!([{"key": []}, {"x-api-key": []}]));
+    assert_eq!(document["security"], json!([{"key": []}, {"x-api-key": []}, {"session": []}]));
     assert_eq!(document["components"]["securitySchemes"]["key"]["scheme"], "bearer");
     let header = &document["components"]["securitySchemes"]["x-api-key"];
     assert_eq!((&header["in"], &header["name"]), (&json!("header"), &json!("x-api-key")));

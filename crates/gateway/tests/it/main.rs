@@ -2,13 +2,17 @@
 
 mod anthropic;
 mod api;
+mod caps;
 mod connections;
+mod cors;
 mod embeddings;
 mod labels;
 mod log;
 mod ollama;
 mod parameters;
+mod responses;
 mod security;
+mod sessions;
 mod stage;
 mod streams;
 mod tenants;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use account::Cause;
 use axum::{Router, body::Body};
 use gateway::{Config, router};
-use inference::{Error, Event, FinishReason, Input, Role};
+use inference::{Error, Event, FinishReason, Form, Input, Role};
 use serde_json::{Value, json};
 
 use crate::stage::*;
@@ -136,12 +136,33 @@ async fn without_anything_to_answer_a_model_is_only_loaded() {
 }
 
 #[tokio::test]
+async fn a_format_is_what_the_answer_is_held_to() {
+    let backend = Scripted::new(|_| Script::Events(says("{}")));
+    let app = app(backend.clone());
+    let schema = json!({"type": "object", "properties": {"b": {}, "a": {}}});
+    for (format, expect) in [
+        (json!("json"), Some(Form::JsonObject)),
+        (schema.clone(), Some(Form::JsonSchema(schema.to_string()))),
+        (json!(""), None),
+        (json!({}), None),
+    ] {
+        let generate = json!({"model": "m", "prompt": "p", "format": format});
+        for (path, body) in [("/api/chat", chat(json!({"format": format}))), ("/api/generate", generate)] {
+            ask(&app, path, body, 200).await;
+            let constraint = backend.asked.lock().unwrap().pop().unwrap().constraint;
+            assert!(constraint.iter().all(|constraint| constraint.parameter == "format"));
+            assert_eq!(constraint.map(|constraint| constraint.form), expect, "{path} {format}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_refused_by_name_in_ollamas_shape() {
     let app = app(Scripted::new(|_| Script::Panic));
     let generate = |key: &str, value: Value| ("/api/generate", json!({"model": "m", "prompt": "p", key: value}));
     for ((path, body), param) in [
-        (("/api/chat", chat(json!({"format": "json"}))), "format"),
-        (("/api/chat", chat(json!({"format": {"type": "object"}}))), "format"),
+        (("/api/chat", chat(json!({"format": "xml"}))), "format"),
+        (("/api/generate", json!({"model": "m", "prompt": "p", "format": [1]})), "format"),
         (("/api/chat", chat(json!({"think": "much"}))), "think"),
         (("/api/chat", chat(json!({"think": 3}))), "think"),
         (("/api/chat", chat(json!({"options": {"temperature": 3}}))), "options.temperature"),

@@ -1,6 +1,7 @@
 //! A service over one scripted model, and the one `check` that asks it.
 
 use std::{
+    collections::BTreeMap,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -8,7 +9,7 @@ use std::{
 
 use account::{
     ApiKey, Key, KeyId, ModelAccess, Name, OrgId, Pepper, Price, PriceHistory, PriceId, PriceVersion, ProjectId,
-    RequestId, Scopes, Timestamp,
+    RequestId, ResponseId, Scopes, Tenant, Timestamp,
 };
 use axum::{
     Router,
@@ -21,13 +22,13 @@ use futures::{
     future::{BoxFuture, ready},
     stream,
 };
-use gateway::{Config, Journal, Place, Service, Tenancy, router};
+use gateway::{Config, Journal, Place, ResponseStore, Service, Tenancy, router};
 use http_body_util::BodyExt;
 use inference::{
     Backend, Capabilities, Error, Event, EventStream, FinishReason, Load, Prepared, Request, TokenizeOptions, Usage,
 };
 use serde_json::Value;
-use store::{Apart, OpenRequest, Part, RequestRecord, UsageOf, UsageRow, UsageSum};
+use store::{Apart, Chain, OpenRequest, Part, RequestRecord, StoredResponse, UsageOf, UsageRow, UsageSum, now};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
@@ -261,12 +262,19 @@ pub struct Kept(Arc<Mutex<Ledger>>);
 #[derive(Default)]
 struct Ledger {
     rows: Vec<UsageRow>,
+    responses: BTreeMap<ResponseId, StoredResponse>,
     broken: bool,
+    refuses_responses: bool,
 }
 
 impl Kept {
     pub fn rows(&self) -> Vec<UsageRow> {
         self.0.lock().unwrap().rows.clone()
+    }
+
+    /// From now on no response is kept.
+    pub fn refuse_responses(&self) {
+        self.0.lock().unwrap().refuses_responses = true;
     }
 
     /// From now on nothing can be made durable.
@@ -326,6 +334,62 @@ impl Journal for Kept {
             labels: row.labels,
         });
         ready(Some(record)).boxed()
+    }
+
+    fn responses(&self) -> &dyn ResponseStore {
+        self
+    }
+}
+
+impl ResponseStore for Kept {
+    fn keep(&self, response: StoredResponse) -> BoxFuture<'_, Result<(), store::Error>> {
+        let mut ledger = self.0.lock().unwrap();
+        let broken = ledger.broken || ledger.refuses_responses;
+        if !broken {
+            assert!(ledger.responses.insert(response.id, response).is_none(), "an id is used once");
+        }
+        ready(if broken { Err(store::Error::NotDurable) } else { Ok(()) }).boxed()
+    }
+
+    fn change(&self, response: StoredResponse) -> BoxFuture<'_, Result<bool, store::Error>> {
+        let mut ledger = self.0.lock().unwrap();
+        let known = ledger.responses.get_mut(&response.id).map(|known| *known = response).is_some();
+        ready(Ok(known)).boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: ResponseId,
+    ) -> BoxFuture<'a, Result<Option<StoredResponse>, store::Error>> {
+        let ledger = self.0.lock().unwrap();
+        let found = ledger.responses.get(&id).filter(|found| found.expires > now());
+        let found = found.filter(|found| (found.org, found.project) == (tenant.org, tenant.project));
+        ready(Ok(found.cloned())).boxed()
+    }
+
+    fn chain<'a>(&'a self, tenant: &'a Tenant, id: ResponseId) -> BoxFuture<'a, Result<Option<Chain>, store::Error>> {
+        async move {
+            let (mut responses, mut next) = (Vec::new(), Some(id));
+            while let Some(id) = next {
+                let Some(found) = self.read(tenant, id).await? else { break };
+                next = found.previous;
+                responses.insert(0, found);
+            }
+            Ok((!responses.is_empty()).then_some(Chain { responses, complete: next.is_none() }))
+        }
+        .boxed()
+    }
+
+    fn delete<'a>(&'a self, tenant: &'a Tenant, id: ResponseId) -> BoxFuture<'a, Result<bool, store::Error>> {
+        async move {
+            let found = self.read(tenant, id).await?.is_some();
+            if found {
+                self.0.lock().unwrap().responses.remove(&id);
+            }
+            Ok(found)
+        }
+        .boxed()
     }
 }
 

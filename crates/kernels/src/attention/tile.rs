@@ -9,6 +9,9 @@ use crate::{
 /// Queries of a tile: with two registers a vector, six accumulators are what 16 registers hold.
 pub(super) const MOST_QUERIES: usize = 6;
 
+/// Times its number of blocks that a group of them fetches keys ahead of its own.
+const GROUPS_AHEAD: usize = 2;
+
 /// Absolute positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range {
@@ -143,11 +146,20 @@ impl<C: Cell> Part<'_, C> {
         for (b, keys) in keys.iter_mut().enumerate() {
             *keys = &self.keys(first + b)[..queries.len()];
         }
+        // Blocks lie anywhere, so the processor cannot guess what comes next.
+        let mut ahead: [&[[C; BLOCK_LEN]]; B] = [&[]; B];
+        let mut values: [&[[C; VECTOR]]; B] = [&[]; B];
+        for b in 0..B {
+            ahead[b] = &self.keys(self.clamp(first + GROUPS_AHEAD * B + b))[..queries.len()];
+            values[b] = &self.values(first + b)[..queries.len()];
+        }
         let mut sums = [[l.splat(0.0); B]; Q];
         for (d, query) in queries.iter().enumerate() {
             let mut key = [l.splat(0.0); B];
             for b in 0..B {
                 key[b] = C::load(l, &keys[b][d]);
+                l.prefetch(&ahead[b][d]);
+                l.prefetch(&values[b][d]);
             }
             for q in 0..Q {
                 let x = l.splat(query[q]);
@@ -185,6 +197,10 @@ impl<C: Cell> Part<'_, C> {
         records: &mut [Vector],
     ) {
         let values = self.values(block);
+        // The keys of the next part are fetched meanwhile.
+        for keys in self.keys(self.clamp(block + PART / BLOCK_LEN)) {
+            l.prefetch(keys);
+        }
         let mut seen = [Range { start: 0, end: 0 }; Q];
         let mut all = Range { start: 0, end: BLOCK_LEN };
         for q in 0..Q {
@@ -236,6 +252,12 @@ impl<C: Cell> Part<'_, C> {
                 }
             }
         }
+    }
+
+    /// The block, or the last one of the sequence.
+    #[inline(always)]
+    fn clamp(&self, block: usize) -> usize {
+        block.min(self.blocks.len() - 1)
     }
 
     /// A block's scales of keys or of values, by its place in the sequence.

@@ -125,4 +125,9 @@ impl Lanes for Avx2 {
             )
         }
     }
+    #[inline(always)]
+    fn prefetch<T>(self, at: &T) {
+        // SAFETY: every CPU with AVX has the instruction, and it may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+    }
 }

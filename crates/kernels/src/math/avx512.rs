@@ -99,4 +99,9 @@ impl Lanes for Avx512 {
         // SAFETY: the CPU has AVX-512 F, as `self` proves.
         unsafe { _mm512_castsi512_ps(_mm512_slli_epi32::<23>(_mm512_castps_si512(x))) }
     }
+    #[inline(always)]
+    fn prefetch<T>(self, at: &T) {
+        // SAFETY: every CPU with AVX-512 has the instruction, and it may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) }
+    }
 }

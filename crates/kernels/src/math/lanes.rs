@@ -51,6 +51,12 @@ pub(crate) trait Lanes: Copy {
     /// The float whose sign and exponent fields are the low nine bits of `x`'s bit pattern, and whose fraction is 0.
     fn exponent_of(self, x: Self::V) -> Self::V;
 
+    /// Asks for the cache line where `at` begins, so that it is there when it is read. A hint, which does nothing at some levels.
+    #[inline(always)]
+    fn prefetch<T>(self, at: &T) {
+        let _ = at;
+    }
+
     /// The sum of the lanes: 8 sums of lanes that are 8 apart, then 4 of those that are 4 apart, 2, 1.
     #[inline(always)]
     fn sum(self, v: Self::V) -> f32 {

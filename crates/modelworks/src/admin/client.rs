@@ -120,6 +120,12 @@ impl Client {
         Ok(out.flush()?)
     }
 
+    /// Ends something; with `seen`, something that nobody else changes meanwhile.
+    pub async fn delete(&self, path: &str, seen: bool) -> Result<()> {
+        let tag = if seen { self.send(Method::GET, path, &[], None, None).await?.1 } else { None };
+        self.send(Method::DELETE, path, &[], None, tag).await.map(drop)
+    }
+
     async fn send(
         &self,
         method: Method,

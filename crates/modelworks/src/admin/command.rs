@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::bills::{EndUserCommand, RerateArgs, RetentionArgs, StatementArgs};
+use super::user::UserCommand;
 
 /// Administration of a server that runs.
 #[derive(Debug, Subcommand)]
@@ -13,6 +14,8 @@ pub enum AdminCommand {
     Org(Noun<OrgCommand>),
     /// Projects of an organisation.
     Project(Noun<ProjectCommand>),
+    /// People: members of organisations, and who runs the installation.
+    User(Noun<UserCommand>),
     /// API keys of a project.
     Key(Noun<KeyCommand>),
     /// Limits of an organisation, a project or a key.

@@ -1,6 +1,6 @@
 //! From what people call things to their ids.
 
-use account::{KeyId, OrgId, ProjectId};
+use account::{KeyId, OrgId, ProjectId, UserId};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
@@ -40,6 +40,20 @@ pub async fn key(client: &Client, org: &str, named: &str) -> Result<String> {
         found.retain(|key| key["revoked_at"].is_null());
     }
     one(found, "key", named)
+}
+
+/// The id of a person of the installation, by address.
+pub async fn user(client: &Client, named: &str) -> Result<String> {
+    if UserId::parse(named).is_ok() {
+        return Ok(named.to_owned());
+    }
+    one(client.all("/admin/v1/users", &[("email", named)]).await?, "user", named)
+}
+
+/// The id of a person of an organisation, by address; none when nobody there has it.
+pub async fn member(client: &Client, org: &str, named: &str) -> Result<Option<String>> {
+    let found = client.all(&format!("/admin/v1/organisations/{org}/members"), &[("email", named)]).await?;
+    Ok(found.first().and_then(|member| member["user_id"].as_str()).map(str::to_owned))
 }
 
 async fn own(client: &Client, field: &str) -> Result<String> {

@@ -21,9 +21,10 @@ use super::{
     },
     copies, expiry, ledger, names,
     table::{self, Columns},
+    user,
 };
 
-const ORGANISATIONS: &str = "/admin/v1/organisations";
+pub(super) const ORGANISATIONS: &str = "/admin/v1/organisations";
 
 /// Carries a command out.
 pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
@@ -31,6 +32,7 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
     let (show, client) = match &command {
         AdminCommand::Org(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::Project(noun) => (Show(noun.how.json), open(&noun.how)?),
+        AdminCommand::User(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::Key(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::Limit(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::Price(noun) => (Show(noun.how.json), open(&noun.how)?),
@@ -49,6 +51,7 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
     match command {
         AdminCommand::Org(noun) => org(&client, show, noun.command).await,
         AdminCommand::Project(noun) => project(&client, show, noun.command).await,
+        AdminCommand::User(noun) => user::perform(&client, show, noun.command).await,
         AdminCommand::Key(noun) => key(&client, show, noun.command).await,
         AdminCommand::Limit(noun) => limit(&client, show, noun.command).await,
         AdminCommand::Price(noun) => price(&client, show, noun.command).await,
@@ -66,21 +69,21 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
 
 /// How answers are written: as JSON, or for people.
 #[derive(Debug, Clone, Copy)]
-struct Show(bool);
+pub(super) struct Show(bool);
 
 impl Show {
-    fn one(self, value: &Value) -> Result<()> {
+    pub(super) fn one(self, value: &Value) -> Result<()> {
         let mut out = io::stdout().lock();
         if self.0 { table::json(&mut out, value) } else { Ok(table::one(&mut out, value)?) }
     }
 
-    fn list(self, columns: Columns<'_>, rows: Vec<Value>) -> Result<()> {
+    pub(super) fn list(self, columns: Columns<'_>, rows: Vec<Value>) -> Result<()> {
         let mut out = io::stdout().lock();
         if self.0 { table::json(&mut out, &Value::Array(rows)) } else { Ok(table::list(&mut out, columns, &rows)?) }
     }
 
     /// Something with a secret that is shown this once: with `quiet` the secret alone.
-    fn issued(self, value: &Value, quiet: bool) -> Result<()> {
+    pub(super) fn issued(self, value: &Value, quiet: bool) -> Result<()> {
         if !quiet {
             return self.one(value);
         }

@@ -1,6 +1,7 @@
 """Drives the server with Ollama's package: chat, streams, a loop with a tool, generate, embeddings, lists, errors, async."""
 
 import asyncio
+import json
 import os
 
 import ollama
@@ -106,6 +107,18 @@ def embed():
     assert "256" in refused(400, lambda: client.embed(model=EMBEDDER, input=long, truncate=False)).error
 
 
+def formats():
+    schema = {"type": "object", "properties": {"city": {"enum": ["Ulm", "Rome"]}}, "required": ["city"]}
+    answer = json.loads(ask("Name a city as JSON.", format=schema).message.content)
+    assert answer["city"] in ("Ulm", "Rome"), answer
+    parts = [part.message.content for part in ask("Name a city as JSON.", format=schema, stream=True)]
+    assert json.loads("".join(parts)) == answer, parts
+    generated = client.generate(model=MODEL, prompt="Name a city as JSON.", format=schema, options=CALM)
+    assert json.loads(generated.response)["city"] in ("Ulm", "Rome"), generated
+    loose = client.generate(model=MODEL, prompt="Name a city as JSON.", format="json", options=CALM)
+    assert loose.response.lstrip().startswith("{"), loose
+
+
 def models():
     listed = {model.model: model for model in client.list().models}
     assert {MODEL, EMBEDDER} <= set(listed), listed
@@ -125,7 +138,7 @@ def errors():
     assert "no-such-model" in refused(404, lambda: client.chat(model="no-such-model")).error
     refused(404, lambda: client.show("no-such-model"))
     assert "temperature" in refused(400, lambda: ask("x", options={"temperature": 9})).error
-    assert "format" in refused(400, lambda: ask("x", format="json")).error
+    assert "format" in refused(400, lambda: ask("x", format="xml")).error
     refused(400, lambda: ask("word " * 20000))
     refused(400, lambda: list(ask("word " * 20000, stream=True)))
     assert "/v1/embeddings" in refused(400, lambda: client.chat(model=EMBEDDER, messages=[{"role": "user", "content": "x"}])).error
@@ -162,6 +175,7 @@ chat()
 stream()
 tools()
 generate()
+formats()
 embed()
 models()
 errors()

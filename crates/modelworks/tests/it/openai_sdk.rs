@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What the test installs. Pinned, so that a test fails for a change of ours alone.
-const PACKAGE: &str = "openai==3.57.0";
+pub const PACKAGE: &str = "openai==3.57.0";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_official_python_sdk_works_unchanged() {

@@ -17,7 +17,7 @@ pub async fn drive(package: &'static str, script: &str, variables: Vec<(&'static
 }
 
 /// Runs a command that must succeed.
-fn run(command: &mut Command) {
+pub fn run(command: &mut Command) {
     let output = command.output().expect("python starts");
     assert!(
         output.status.success(),
@@ -28,7 +28,7 @@ fn run(command: &mut Command) {
 }
 
 /// The interpreter of an environment with `package` (such as `openai==3.57.0`), made once for this build folder.
-fn with(package: &str) -> PathBuf {
+pub fn with(package: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(package);
     let python = folder.join("bin/python");
     let complete = folder.join("complete");

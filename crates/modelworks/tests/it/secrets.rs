@@ -47,7 +47,9 @@ async fn no_secret_is_in_a_log_a_row_or_a_backup() {
     let rotated = ask(&server, "POST", &format!("{path}/rotate"), KEY, json!({"grace_seconds": 600})).await;
     let code = ask(&server, "POST", "/admin/v1/codes", KEY, json!({"amount": "1"})).await;
     ask(&server, "POST", &format!("{org}/redeem"), KEY, json!({"code": code["secret"]})).await;
+    let people = people(&server, &org).await;
     let mut secrets = vec![KEY.to_owned(), WRONG.to_owned()];
+    secrets.extend(people);
     secrets.extend([&key, &rotated, &code].map(|issued| issued["secret"].as_str().expect("a secret").to_owned()));
     let chat = json!({"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1});
     for secret in &secrets {
@@ -78,6 +80,52 @@ async fn no_secret_is_in_a_log_a_row_or_a_backup() {
             assert!(!found, "{} holds {secret}", path.display());
         }
     }
+}
+
+/// Somebody is made known, invited, signs in, sets other passwords: with what must be found nowhere.
+async fn people(server: &Server, org: &str) -> Vec<String> {
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let passwords =
+        ["first", "second", "third", "wrong"].map(|which| format!("password-{which}-marked-0123456789abcdef"));
+    let [first, second, third, wrong] = &passwords;
+    let sign_in = async |email: &str, password: &str| {
+        let body = json!({"email": email, "password": password}).to_string();
+        let answer = reqwest::Client::new().post(format!("{}/admin/v1/session", server.base)).body(body).send().await;
+        let answer = answer.expect("the server answers");
+        let cookie = answer.headers().get("set-cookie").map(|cookie| cookie.to_str().expect("ASCII").to_owned());
+        let body: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("JSON");
+        (cookie, body)
+    };
+    let new = json!({"email": "ann@example.org", "password": first});
+    let user = ask(server, "POST", "/admin/v1/users", KEY, new).await;
+    let invite = json!({"email": "ben@example.org", "role": "viewer"});
+    let invite = ask(server, "POST", &format!("{org}/invites"), KEY, invite).await;
+    let accept = json!({"token": invite["secret"], "password": second});
+    ask(server, "POST", "/admin/v1/invites/accept", KEY, accept.clone()).await;
+    ask(server, "POST", "/admin/v1/invites/accept", KEY, accept).await;
+    let open =
+        ask(server, "POST", &format!("{org}/invites"), KEY, json!({"email": "c@example.org", "role": "viewer"})).await;
+    let (cookie, info) = sign_in("ann@example.org", first).await;
+    assert_eq!(sign_in("ann@example.org", wrong).await.0, None);
+    assert_eq!(sign_in(wrong, wrong).await.0, None);
+    let cookie = cookie.expect("the password is right").split(';').next().expect("a pair").to_owned();
+    let csrf = text(&info["csrf_token"]);
+    let changed = reqwest::Client::new().post(format!("{}/admin/v1/session/password", server.base));
+    let changed =
+        changed.header("cookie", &cookie).header("x-csrf-token", &csrf).header("sec-fetch-site", "same-origin");
+    let changed = changed.body(json!({"current": first, "new": third}).to_string()).send().await;
+    assert_eq!(changed.expect("the server answers").status(), 204);
+    let reset = format!("/admin/v1/users/{}/reset", text(&user["id"]));
+    let used = ask(server, "POST", &reset, KEY, json!({})).await;
+    ask(server, "POST", "/admin/v1/resets/accept", KEY, json!({"token": used["secret"], "password": second})).await;
+    let left = ask(server, "POST", &reset, KEY, json!({})).await;
+    let (again, info) = sign_in("ann@example.org", second).await;
+    let again = again.expect("the password was set");
+    let token = |cookie: &str| cookie.split(['=', ';']).nth(1).expect("a value").to_owned();
+    let mut secrets = vec![token(&cookie), token(&again), csrf, text(&info["csrf_token"])];
+    secrets.extend([&invite, &open, &used, &left].map(|issued| text(&issued["secret"])));
+    secrets.extend(passwords);
+    secrets
 }
 
 async fn ask(server: &Server, method: &str, path: &str, key: &str, body: Value) -> Value {

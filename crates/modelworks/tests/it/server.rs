@@ -30,6 +30,7 @@ pub fn modelworks() -> Command {
     for name in [
         "MODELWORKS_DATA_DIR",
         "MODELWORKS_LISTEN",
+        "MODELWORKS_PUBLIC_URL",
         "MODELWORKS_MODEL",
         "MODELWORKS_CONFIG",
         "MODELWORKS_URL",
@@ -138,8 +139,8 @@ impl Server {
             let read = stdout.read_line(&mut line).expect("stdout is text");
             assert!(read > 0, "the server ended before it said its address");
             said.push_str(&line);
-            if let Some(start) = line.find("http://") {
-                break line[start..].trim().to_owned();
+            if let Some((_, base)) = line.split_once("Modelworks answers on ") {
+                break base.trim().to_owned();
             }
         };
         let mut headers = reqwest::header::HeaderMap::new();

@@ -320,7 +320,7 @@ pub struct ChatLogprobs {
 }
 
 /// A chosen token.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ChatTokenLogprob {
     /// Its text; bytes that are no UTF-8 on their own are written as `\xNN`.
     pub token: String,
@@ -333,7 +333,7 @@ pub struct ChatTokenLogprob {
 }
 
 /// A token that was likely.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct ChatTopLogprob {
     /// Its text; bytes that are no UTF-8 on their own are written as `\xNN`.
     pub token: String,

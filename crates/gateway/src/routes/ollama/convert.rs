@@ -1,6 +1,6 @@
 //! From Ollama's requests to ours.
 
-use inference::{ChatInput, EmbedInput, EmbedRequest, Input, Message, Request, Role, Sampling, ToolCall};
+use inference::{ChatInput, Constraint, EmbedInput, EmbedRequest, Input, Message, Request, Role, Sampling, ToolCall};
 use serde_json::Value;
 use wire::{
     ollama::{OllamaChatRequest, OllamaEmbedRequest, OllamaGenerateRequest, OllamaMessage, OllamaOptions, Think},
@@ -11,8 +11,9 @@ use super::untagged;
 use crate::{
     caller::Caller,
     error::ApiError,
+    form,
     generation::Ask,
-    parameter::{absent, integer, not_supported, number, stops},
+    parameter::{absent, asks, integer, not_supported, number, stops},
     routes::openai::convert::tools,
 };
 
@@ -30,7 +31,8 @@ pub(super) struct Render {
 
 /// A conversation; no request at all where there are no turns.
 pub(super) fn chat(body: OllamaChatRequest, caller: &Caller) -> Result<(Ask, Render), ApiError> {
-    absent(&[("format", body.format.as_ref()), ("logprobs", body.logprobs.as_ref())])?;
+    absent(&[("logprobs", body.logprobs.as_ref())])?;
+    let constraint = format(body.format.as_ref())?;
     let tools = tools::convert(body.tools.unwrap_or_default())?;
     let (thinking, reasoning_effort) = think(body.think)?;
     let messages = messages(body.messages.unwrap_or_default())?;
@@ -39,12 +41,13 @@ pub(super) fn chat(body: OllamaChatRequest, caller: &Caller) -> Result<(Ask, Ren
         return Ok((Ask { model: untagged(&render.model).to_owned(), requests: Vec::new() }, render));
     }
     let input = ChatInput { messages, tools, thinking, reasoning_effort, ..ChatInput::default() };
-    ask(Input::Chat(input), body.options, render, caller)
+    ask(Input::Chat(input), constraint, body.options, render, caller)
 }
 
 /// A prompt; no request at all where it is empty.
 pub(super) fn generate(body: OllamaGenerateRequest, caller: &Caller) -> Result<(Ask, Render), ApiError> {
-    absent(&[("format", body.format.as_ref()), ("logprobs", body.logprobs.as_ref())])?;
+    absent(&[("logprobs", body.logprobs.as_ref())])?;
+    let constraint = format(body.format.as_ref())?;
     let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let listed = |list: &Option<Vec<Value>>| list.as_ref().is_some_and(|list| !list.is_empty());
     for (parameter, asked) in [
@@ -70,7 +73,7 @@ pub(super) fn generate(body: OllamaGenerateRequest, caller: &Caller) -> Result<(
         let messages = system.into_iter().chain([Message::new(Role::User, prompt)]).collect();
         Input::Chat(ChatInput { messages, thinking, reasoning_effort, ..ChatInput::default() })
     };
-    ask(input, body.options, render, caller)
+    ask(input, constraint, body.options, render, caller)
 }
 
 /// Texts; none at all where there is nothing to embed.
@@ -96,6 +99,7 @@ pub(super) fn embed(body: OllamaEmbedRequest) -> Result<EmbedRequest, ApiError> 
 
 fn ask(
     input: Input,
+    constraint: Option<Constraint>,
     options: Option<OllamaOptions>,
     render: Render,
     caller: &Caller,
@@ -129,10 +133,24 @@ fn ask(
         sampling,
         max_tokens: integer("options.num_predict", most, 0..=u32::MAX)?,
         stop,
+        constraint,
         cache_salt: caller.cache_salt(),
         ..Request::new(input)
     };
     Ok((Ask { model: untagged(&render.model).to_owned(), requests: vec![request] }, render))
+}
+
+/// The form that an answer is held to: `json`, or a schema.
+fn format(format: Option<&Value>) -> Result<Option<Constraint>, ApiError> {
+    match format.filter(|format| asks(format)) {
+        None => Ok(None),
+        Some(Value::String(word)) if word == "json" => Ok(Some(form::json_object("format"))),
+        Some(schema @ Value::Object(_)) => form::schema("format", schema).map(Some),
+        Some(other) => {
+            let message = format!("format must be \"json\" or a JSON schema, but it is {other}");
+            Err(ApiError::invalid("format", message))
+        }
+    }
 }
 
 fn think(think: Option<Think>) -> Result<(Option<bool>, Option<String>), ApiError> {

@@ -26,18 +26,30 @@ use form::{Forms, constraint};
 pub(super) struct Render {
     /// As server-sent events.
     pub(super) stream: bool,
-    /// With the token counts in a last chunk, when it is a stream.
-    pub(super) include_usage: bool,
+    /// Which chunks of a stream tell token counts.
+    pub(super) counts: CountsIn,
     /// Choices over all prompts.
     pub(super) choices: u32,
     /// `Some(k)`: with log-probabilities, and those of the `k` most likely tokens.
     pub(super) logprobs: Option<u32>,
 }
 
+/// Which chunks of a stream tell token counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CountsIn {
+    /// None.
+    NoChunk,
+    /// A last one of its own.
+    LastChunk,
+    /// That, and each one before it as far as it has come.
+    EveryChunk,
+}
+
 /// OpenAI's default for completions, which have no turn to end.
 const COMPLETION_TOKENS: u32 = 16;
 
-const MOST_LOGPROBS: u32 = 20;
+/// As OpenAI has it.
+pub(super) const MOST_LOGPROBS: u32 = 20;
 
 /// A conversation.
 pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
@@ -66,7 +78,7 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
     let tool_choice = tools::choice(body.tool_choice)?;
     callable(&tools, &tool_choice)?;
     let one_call = body.parallel_tool_calls == Some(false);
-    let (thinking, reasoning_effort) = effort(body.reasoning_effort)?;
+    let (thinking, reasoning_effort) = effort("reasoning_effort", body.reasoning_effort)?;
     let messages = messages::convert(body.messages)?;
     let input = ChatInput { messages, tools, tool_choice, one_call, thinking, reasoning_effort };
     let options = Options {
@@ -197,8 +209,14 @@ impl Options {
             cache_salt: caller.cache_salt(),
             ..Request::new(input)
         };
-        let include_usage = self.stream_options.and_then(|options| options.include_usage).unwrap_or(false);
-        let render = Render { stream, include_usage, choices, logprobs: self.logprobs };
+        let asked =
+            |option: fn(&StreamOptions) -> Option<bool>| self.stream_options.as_ref().and_then(option) == Some(true);
+        let counts = match (asked(|options| options.include_usage), asked(|options| options.continuous_usage_stats)) {
+            (_, true) => CountsIn::EveryChunk,
+            (true, false) => CountsIn::LastChunk,
+            (false, false) => CountsIn::NoChunk,
+        };
+        let render = Render { stream, counts, choices, logprobs: self.logprobs };
         Ok((Ask { model: self.model, requests: inputs.into_iter().map(request).collect() }, render))
     }
 }

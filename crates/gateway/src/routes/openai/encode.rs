@@ -9,8 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use inference::FinishReason;
 use wire::openai::{PromptTokensDetails, Usage};
 
+use super::convert::CountsIn;
+
 pub(super) use chat::{ChatStream, chat_response};
 pub(super) use completion::{CompletionStream, completion_response};
+pub(super) use logprobs::chat as chat_logprob;
 
 /// Changes with the program: another version may round otherwise, and a seed then gives another answer.
 const FINGERPRINT: &str = concat!("modelworks-", env!("CARGO_PKG_VERSION"));
@@ -43,6 +46,19 @@ fn finish_reason(reason: FinishReason) -> &'static str {
 /// What ended a choice, where `finish_reason` has no word for it that typed clients know.
 fn stopped_by(reason: FinishReason) -> Option<&'static str> {
     (reason == FinishReason::Budget).then_some("budget")
+}
+
+/// The field `usage` of a chunk: absent, null or there. `last` is what the last chunk tells, `running` what ran so far.
+fn usage_of_chunk(
+    counts: CountsIn,
+    last: Option<inference::Usage>,
+    running: inference::Usage,
+) -> Option<Option<Usage>> {
+    match counts {
+        CountsIn::NoChunk => None,
+        CountsIn::LastChunk => Some(last.map(usage)),
+        CountsIn::EveryChunk => Some(Some(usage(last.unwrap_or(running)))),
+    }
 }
 
 fn usage(usage: inference::Usage) -> Usage {

@@ -6,11 +6,11 @@ use wire::openai::{
     ResponseMessage, ToolCall, ToolCallDelta,
 };
 
-use super::{FINGERPRINT, Head, finish_reason, logprobs, stopped_by, usage};
+use super::{FINGERPRINT, Head, finish_reason, logprobs, stopped_by, usage, usage_of_chunk};
 use crate::{
     error::ApiError,
     generation::{Choice, Part, Whole},
-    routes::openai::convert::Render,
+    routes::openai::convert::{CountsIn, Render},
     sse::{Encode, Frames},
 };
 
@@ -55,6 +55,8 @@ fn chat_logprobs(tokens: &[TokenLogprob], top: u32) -> ChatLogprobs {
 pub(crate) struct ChatStream {
     head: Head,
     render: Render,
+    /// What ran so far.
+    running: Usage,
     choices: Vec<Progress>,
 }
 
@@ -70,7 +72,8 @@ struct Progress {
 impl ChatStream {
     /// An answer of which nothing is known yet.
     pub(crate) fn new(head: Head, render: Render) -> Self {
-        Self { head, render, choices: vec![Progress::default(); render.choices as usize] }
+        let choices = vec![Progress::default(); render.choices as usize];
+        Self { head, render, running: Usage::default(), choices }
     }
 
     fn chunk(&self, choices: Vec<ChatChunkChoice>, counts: Option<Usage>, frames: &mut Frames) {
@@ -81,7 +84,7 @@ impl ChatStream {
             model: &self.head.model,
             system_fingerprint: FINGERPRINT,
             choices,
-            usage: self.render.include_usage.then(|| counts.map(usage)),
+            usage: usage_of_chunk(self.render.counts, counts, self.running),
         });
     }
 
@@ -112,7 +115,14 @@ impl ChatStream {
 }
 
 impl Encode for ChatStream {
+    fn begin(&mut self, counts: Usage) {
+        self.running = Usage { completion_tokens: 0, ..counts };
+    }
+
     fn push(&mut self, event: Event, frames: &mut Frames) {
+        if let Event::Text { tokens, .. } = &event {
+            self.running.completion_tokens += tokens;
+        }
         match event {
             Event::Started { .. } => {}
             Event::Reasoning { choice, text } => {
@@ -155,7 +165,7 @@ impl Encode for ChatStream {
                 }
             }
             Event::Done(counts) => {
-                if self.render.include_usage {
+                if self.render.counts != CountsIn::NoChunk {
                     self.chunk(Vec::new(), Some(counts), frames);
                 }
                 frames.done();

@@ -7,12 +7,12 @@ use wire::openai::{CompletionChoice, CompletionLogprobs, CompletionResponse};
 use super::{
     FINGERPRINT, Head, finish_reason,
     logprobs::{Lists, Offsets},
-    stopped_by, usage,
+    stopped_by, usage, usage_of_chunk,
 };
 use crate::{
     error::ApiError,
     generation::{Choice, Whole},
-    routes::openai::convert::Render,
+    routes::openai::convert::{CountsIn, Render},
     sse::{Encode, Frames},
 };
 
@@ -52,6 +52,8 @@ impl Serialize for Owned {
 pub(crate) struct CompletionStream {
     head: Head,
     render: Render,
+    /// What ran so far.
+    running: Usage,
     /// Where each choice's next token begins.
     offsets: Vec<Offsets>,
 }
@@ -59,11 +61,12 @@ pub(crate) struct CompletionStream {
 impl CompletionStream {
     /// An answer of which nothing is known yet.
     pub(crate) fn new(head: Head, render: Render) -> Self {
-        Self { head, render, offsets: vec![Offsets::default(); render.choices as usize] }
+        let offsets = vec![Offsets::default(); render.choices as usize];
+        Self { head, render, running: Usage::default(), offsets }
     }
 
     fn chunk(&self, choices: Vec<CompletionChoice>, counts: Option<Usage>, frames: &mut Frames) {
-        let counts = self.render.include_usage.then(|| counts.map(usage));
+        let counts = usage_of_chunk(self.render.counts, counts, self.running);
         frames.data(&response(&self.head, choices, counts));
     }
 
@@ -82,7 +85,14 @@ impl CompletionStream {
 }
 
 impl Encode for CompletionStream {
+    fn begin(&mut self, counts: Usage) {
+        self.running = Usage { completion_tokens: 0, ..counts };
+    }
+
     fn push(&mut self, event: Event, frames: &mut Frames) {
+        if let Event::Text { tokens, .. } = &event {
+            self.running.completion_tokens += tokens;
+        }
         match event {
             // A prompt is continued, no conversation: nothing is thought and no tool is called.
             Event::Started { .. } | Event::Reasoning { .. } | Event::ToolCall { .. } | Event::Arguments { .. } => {}
@@ -95,7 +105,7 @@ impl Encode for CompletionStream {
                 self.chunk(vec![end], None, frames);
             }
             Event::Done(counts) => {
-                if self.render.include_usage {
+                if self.render.counts != CountsIn::NoChunk {
                     self.chunk(Vec::new(), Some(counts), frames);
                 }
                 frames.done();

@@ -9,7 +9,7 @@ use wire::openai::{ChatTokenLogprob, ChatTopLogprob, CompletionLogprobs, TopLogp
 const IMPOSSIBLE: f32 = -9999.0;
 
 /// A token in the shape of chat completions.
-pub(super) fn chat(token: &TokenLogprob, top: u32) -> ChatTokenLogprob {
+pub(in crate::routes::openai) fn chat(token: &TokenLogprob, top: u32) -> ChatTokenLogprob {
     let likely = token.top.iter().take(top as usize).map(|token| ChatTopLogprob {
         token: chat_text(&token.bytes),
         logprob: finite(token.logprob.unwrap_or(IMPOSSIBLE)),

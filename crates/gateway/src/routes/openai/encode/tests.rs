@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     generation::Whole,
-    routes::openai::convert::Render,
+    routes::openai::convert::{CountsIn, Render},
     sse::{Encode, Frames},
 };
 
@@ -43,13 +43,18 @@ fn concatenate(frames: &[String], render: Render, text_of: fn(&Value) -> Option<
     let (done, chunks) = frames.split_last().unwrap();
     assert_eq!(done, "[DONE]");
     let mut chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
-    if render.include_usage {
+    if render.counts == CountsIn::NoChunk {
+        assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
+    } else {
         let last = chunks.pop().unwrap();
         assert_eq!(last["choices"], json!([]));
         assert!(last["usage"].is_object());
-        assert!(chunks.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
-    } else {
-        assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
+        if render.counts == CountsIn::LastChunk {
+            assert!(chunks.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
+        } else {
+            let tokens = |chunk: &Value| chunk["usage"]["completion_tokens"].as_u64().unwrap();
+            assert!(chunks.iter().map(tokens).is_sorted());
+        }
     }
     let mut choices = vec![json!({"text": "", "logprobs": null, "finish_reason": null}); render.choices as usize];
     for chunk in chunks {
@@ -163,13 +168,13 @@ prop_compose! {
     /// Pieces for up to three choices in any order, each choice finished once, then `Done`.
     fn script()(
         logprobs in option::of(0u32..3),
-        include_usage in any::<bool>(),
+        counts_in in prop_oneof![Just(CountsIn::NoChunk), Just(CountsIn::LastChunk), Just(CountsIn::EveryChunk)],
         reasons in vec(any::<bool>(), 1..4),
     )(
         pieces in vec((0..reasons.len() as u32, 0..6, "\\PC{0,3}", vec(token(), 0..3)), 0..12),
         reasons in Just(reasons),
         logprobs in Just(logprobs),
-        include_usage in Just(include_usage),
+        counts_in in Just(counts_in),
     ) -> (Vec<Event>, Render, Usage) {
         let counts = Usage { prompt_tokens: 5, cached_tokens: 2, completion_tokens: pieces.len() as u64 };
         let mut events: Vec<Event> = pieces
@@ -186,7 +191,7 @@ prop_compose! {
             events.push(Event::Finished { choice: choice as u32, reason, stop: None });
         }
         events.push(Event::Done(counts));
-        (events, Render { stream: true, include_usage, choices: reasons.len() as u32, logprobs }, counts)
+        (events, Render { stream: true, counts: counts_in, choices: reasons.len() as u32, logprobs }, counts)
     }
 }
 
@@ -201,7 +206,7 @@ proptest! {
     }
 }
 
-const PLAIN: Render = Render { stream: true, include_usage: false, choices: 1, logprobs: None };
+const PLAIN: Render = Render { stream: true, counts: CountsIn::NoChunk, choices: 1, logprobs: None };
 
 #[test]
 fn a_chat_stream_looks_as_clients_expect() {
@@ -226,10 +231,14 @@ fn a_chat_stream_looks_as_clients_expect() {
             json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}}),
         ),
     ];
-    let found = frames(ChatStream::new(head(), Render { include_usage: true, ..PLAIN }), &events);
+    let found = frames(ChatStream::new(head(), Render { counts: CountsIn::LastChunk, ..PLAIN }), &events);
     assert_eq!(found.last().unwrap(), "[DONE]");
     let found: Vec<Value> = found[..4].iter().map(|frame| serde_json::from_str(frame).unwrap()).collect();
     assert_eq!(found, expect);
+    // The counts so far, where every chunk is to tell them.
+    let found = frames(ChatStream::new(head(), Render { counts: CountsIn::EveryChunk, ..PLAIN }), &events);
+    let tokens = |frame: &String| serde_json::from_str::<Value>(frame).unwrap()["usage"]["completion_tokens"].clone();
+    assert_eq!(found[..4].iter().map(tokens).collect::<Vec<_>>(), [1, 1, 2, 2]);
 }
 
 #[test]

@@ -1,0 +1,12 @@
+//! The Responses API: one answer with its items, kept so that it can be read, continued and deleted, or made in the background.
+
+mod background;
+mod convert;
+mod draft;
+mod items;
+mod kept;
+pub(crate) mod routes;
+mod stream;
+
+pub(crate) use background::Background;
+pub use kept::fail_interrupted_responses;
