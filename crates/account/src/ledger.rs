@@ -4,6 +4,8 @@
 //! left out or put between without changing every later hash. docs/ledger.md fixes the bytes; [`Line::text`] writes them,
 //! [`verify()`] checks a chain, and a short program in another language does so too (`docs/verify_ledger.py`).
 
+mod rerating;
+mod statement;
 mod text;
 mod verify;
 
@@ -17,6 +19,8 @@ use crate::{
     hex,
 };
 
+pub use rerating::{Rerated, Rerating, Standing};
+pub use statement::{Credited, ModelCharges, OutOfPlace, Statement};
 pub use text::InvalidLine;
 pub use verify::{Fault, verify};
 

@@ -155,6 +155,11 @@ impl Meter {
         self.owners.entry(owner).or_default().spending.restore(budget, period, spent);
     }
 
+    /// The time zone of an organisation.
+    pub fn zone(&self, org: OrgId) -> Zone {
+        self.orgs.get(&org).map_or(Zone::UTC, |org| org.zone.clone())
+    }
+
     /// The periods of an organisation that hold a moment.
     pub fn periods(&self, org: OrgId, moment: Timestamp) -> Periods {
         Periods::of(moment, self.orgs.get(&org).map_or(&Zone::UTC, |org| &org.zone))

@@ -198,9 +198,12 @@ pub(crate) fn cost(counts: &Counts, rates: &Rates, share: u16) -> Result<Nano, A
         sum = sum.checked_add(u128::from(count) * rate).ok_or(AmountOverflow)?;
     }
     let scaled = sum.checked_mul(u128::from(share)).ok_or(AmountOverflow)?;
-    i64::try_from(divide_half_even(scaled, UNITS_OF_A_PRICE * u128::from(WHOLE)))
-        .map(Nano::new)
-        .map_err(|_| AmountOverflow)
+    i64::try_from(rounded(scaled)).map(Nano::new).map_err(|_| AmountOverflow)
+}
+
+/// Billionths from units times rates times thousandths.
+pub(crate) fn rounded(scaled: u128) -> u128 {
+    divide_half_even(scaled, UNITS_OF_A_PRICE * u128::from(WHOLE))
 }
 
 /// `dividend / divisor`, rounded to the nearest; of two equally near, the even one.

@@ -14,6 +14,11 @@ pub struct Timestamp(i64);
 #[error("a moment is written as in RFC 3339, such as `2026-01-31T23:59:59Z`")]
 pub struct InvalidTimestamp;
 
+/// A text that is no month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a month is written as `2026-11`")]
+pub struct InvalidMonth;
+
 impl Timestamp {
     /// Reads a moment as RFC 3339 writes it, with its offset. Fractions of a millisecond are cut off.
     pub fn parse(text: &str) -> Result<Self, InvalidTimestamp> {
@@ -108,9 +113,30 @@ impl Zone {
         self.0.iana_name().unwrap_or("UTC")
     }
 
+    /// The hour of the zone's clocks that holds `moment`. Where clocks differ from UTC by a part of an hour, so do hours.
+    pub fn hour(&self, moment: Timestamp) -> Period {
+        const HOUR: i64 = 3_600_000;
+        let offset = jiff::Timestamp::from_millisecond(moment.0).map_or(0, |now| self.0.to_offset(now).seconds());
+        let start = moment.0 - (moment.0 + i64::from(offset) * 1000).rem_euclid(HOUR);
+        Period { start: Timestamp(start), end: Some(Timestamp(start + HOUR)) }
+    }
+
     /// The calendar day that holds `moment`: 23 or 25 hours where clocks are changed.
     pub fn day(&self, moment: Timestamp) -> Period {
         self.period(moment, |date| date, Span::new().days(1))
+    }
+
+    /// The calendar month that is written as `2026-11`.
+    pub fn parse_month(&self, text: &str) -> Result<Period, InvalidMonth> {
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let (year, month) =
+            text.split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2).ok_or(InvalidMonth)?;
+        let year: i16 = if digits(year) { year.parse().map_err(|_| InvalidMonth)? } else { return Err(InvalidMonth) };
+        let month: i8 =
+            if digits(month) { month.parse().map_err(|_| InvalidMonth)? } else { return Err(InvalidMonth) };
+        let first =
+            jiff::civil::Date::new(year, month, 1).ok().filter(|_| (1..=9998).contains(&year)).ok_or(InvalidMonth)?;
+        Ok(self.month(self.first_moment(first).ok_or(InvalidMonth)?))
     }
 
     /// The calendar month that holds `moment`.
@@ -118,15 +144,17 @@ impl Zone {
         self.period(moment, |date| date.first_of_month(), Span::new().months(1))
     }
 
+    /// The first moment of a day; where midnight is skipped, the one after.
+    fn first_moment(&self, date: jiff::civil::Date) -> Option<Timestamp> {
+        let start = self.0.to_ambiguous_zoned_datetime(date.into()).compatible().ok()?;
+        Some(Timestamp(start.timestamp().as_millisecond()))
+    }
+
     fn period(&self, moment: Timestamp, first: fn(jiff::civil::Date) -> jiff::civil::Date, length: Span) -> Period {
-        let known = |date: jiff::civil::Date| {
-            let start = self.0.to_ambiguous_zoned_datetime(date.into()).compatible().ok()?;
-            Some(Timestamp(start.timestamp().as_millisecond()))
-        };
         let bounds = || {
             let now = jiff::Timestamp::from_millisecond(moment.0).ok()?;
             let date = first(self.0.to_datetime(now).date());
-            Some((known(date)?, known(date.checked_add(length).ok()?)?))
+            Some((self.first_moment(date)?, self.first_moment(date.checked_add(length).ok()?)?))
         };
         // `Timestamp` keeps to moments for which this is known.
         bounds().map_or(Period::EVER, |(start, end)| Period { start, end: Some(end) })
@@ -165,6 +193,16 @@ mod tests {
     }
 
     #[test]
+    fn hours_begin_when_the_clocks_of_the_zone_strike() {
+        let moment = at("2026-03-01T23:50:00Z");
+        check(Zone::UTC.hour(moment), "2026-03-01T23:00:00Z", "2026-03-02T00:00:00Z");
+        let kathmandu = Zone::parse("Asia/Kathmandu").unwrap();
+        check(kathmandu.hour(moment), "2026-03-01T23:15:00Z", "2026-03-02T00:15:00Z");
+        let berlin = Zone::parse("Europe/Berlin").unwrap();
+        check(berlin.hour(at("2026-03-29T00:59:59.999Z")), "2026-03-29T00:00:00Z", "2026-03-29T01:00:00Z");
+    }
+
+    #[test]
     fn days_on_which_clocks_change_have_other_lengths() {
         let berlin = Zone::parse("Europe/Berlin").unwrap();
         check(berlin.day(at("2026-03-29T12:00:00Z")), "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
@@ -183,6 +221,18 @@ mod tests {
         assert_eq!(Timestamp::parse("2026-03-01T01:00:00+01:00"), Timestamp::parse("2026-03-01T00:00:00Z"));
         for text in ["", "now", "2026-03-01", "2026-03-01T23:30:00", "2026-13-01T00:00:00Z", "1764086400"] {
             assert_eq!(Timestamp::parse(text), Err(InvalidTimestamp), "{text}");
+        }
+    }
+
+    #[test]
+    fn months_are_read_in_the_zone_and_other_texts_are_refused() {
+        let berlin = Zone::parse("Europe/Berlin").unwrap();
+        check(berlin.parse_month("2026-02").unwrap(), "2026-01-31T23:00:00Z", "2026-02-28T23:00:00Z");
+        let kiritimati = Zone::parse("Pacific/Kiritimati").unwrap();
+        check(kiritimati.parse_month("2026-12").unwrap(), "2026-11-30T10:00:00Z", "2026-12-31T10:00:00Z");
+        for text in ["", "2026", "2026-13", "2026-00", "2026-1", "26-01", "2026-01-01", "+026-01", "9999-01", "0000-01"]
+        {
+            assert_eq!(Zone::UTC.parse_month(text), Err(InvalidMonth), "{text}");
         }
     }
 

@@ -134,6 +134,11 @@ impl Control {
         Ok(())
     }
 
+    /// Makes a durable change known to what runs.
+    pub(crate) fn publish(&self, change: &Change) {
+        (self.0.publish)(change);
+    }
+
     /// Makes all of these changes or none. Goes on when the caller hangs up: what is durable must become known.
     pub(crate) async fn commit(
         &self,

@@ -19,6 +19,7 @@ mod passwords;
 mod precondition;
 mod router;
 mod routes;
+mod statement_page;
 
 pub use caller::Caller;
 pub use config::{Config, Cost};

@@ -3,7 +3,8 @@
 use utoipa::OpenApi;
 
 use crate::routes::{
-    audit, credits, invites, keys, ledger, limits, members, organisations, prices, projects, resets, session, users,
+    audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
+    resets, retention, session, statements, users,
 };
 
 #[derive(OpenApi)]
@@ -59,6 +60,13 @@ use crate::routes::{
         credits::create_code,
         ledger::balance,
         ledger::lines,
+        statements::show,
+        reratings::rerate,
+        erasures::erase,
+        retention::of_organisation,
+        retention::change_organisation,
+        retention::of_installation,
+        retention::change_installation,
         audit::of_organisation,
         audit::of_installation,
     ),

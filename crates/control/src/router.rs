@@ -15,7 +15,8 @@ use crate::{
     Control,
     error::ApiError,
     routes::{
-        audit, credits, invites, keys, ledger, limits, members, organisations, prices, projects, resets, session, users,
+        audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
+        resets, retention, session, statements, users,
     },
 };
 
@@ -92,6 +93,13 @@ fn list() -> Vec<Route> {
         post("/admin/v1/codes", A::ManageCredits, credits::create_code),
         get("/admin/v1/organisations/{org}/balance", Some(A::ReadBills), ledger::balance),
         get("/admin/v1/organisations/{org}/ledger", Some(A::ReadBills), ledger::lines),
+        get("/admin/v1/organisations/{org}/statements/{month}", Some(A::ReadBills), statements::show),
+        post("/admin/v1/organisations/{org}/reratings", A::ManageCredits, reratings::rerate),
+        post("/admin/v1/organisations/{org}/erasures", A::ChangeOrganisation, erasures::erase),
+        get("/admin/v1/organisations/{org}/retention", Some(A::ReadOrganisation), retention::of_organisation),
+        patch("/admin/v1/organisations/{org}/retention", A::ChangeOrganisation, retention::change_organisation),
+        get("/admin/v1/retention", Some(A::ManageOrganisations), retention::of_installation),
+        patch("/admin/v1/retention", A::ManageOrganisations, retention::change_installation),
         get("/admin/v1/organisations/{org}/audit", Some(A::ReadAudit), audit::of_organisation),
         get("/admin/v1/audit", Some(A::ReadAudit), audit::of_installation),
     ]

@@ -2,6 +2,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod credits;
+pub(crate) mod erasures;
 pub(crate) mod invites;
 pub(crate) mod keys;
 pub(crate) mod ledger;
@@ -10,6 +11,9 @@ pub(crate) mod members;
 pub(crate) mod organisations;
 pub(crate) mod prices;
 pub(crate) mod projects;
+pub(crate) mod reratings;
 pub(crate) mod resets;
+pub(crate) mod retention;
 pub(crate) mod session;
+pub(crate) mod statements;
 pub(crate) mod users;

@@ -4,13 +4,19 @@
 //! answer at once, and a direct one that reads the same body and sends the same bytes. The difference of their times to the
 //! first byte is what a request pays for being metered. How long the last frame waits for its settlement stands beside what
 //! the disk takes for a synchronised write. `OVERHEAD_SECONDS` and `OVERHEAD_RATE` set another length and rate.
+//!
+//! With `OVERHEAD_REQUESTS` it sends so many requests instead, as fast as they are answered, and says how much memory the process
+//! has after each tenth of them.
 
 use std::{
     fs::File,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -97,6 +103,9 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let metered = runtime.block_on(serve_metered(folder.path()));
+    if let Ok(text) = std::env::var("OVERHEAD_REQUESTS") {
+        return flood(metered, text.parse().expect("a number"));
+    }
     let answer = whole_answer(metered);
     let direct = runtime.block_on(serve_direct(answer));
     let (mut first, mut last) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
@@ -229,6 +238,40 @@ fn load(address: SocketAddr, rate: u32, seconds: u32) -> (Vec<f64>, Vec<f64>) {
         }
     });
     (first, last)
+}
+
+/// Sends so many requests, one behind the other on each connection, and says what the process takes of memory meanwhile.
+#[expect(clippy::print_stdout, reason = "the result of a benchmark")]
+fn flood(address: SocketAddr, requests: u64) {
+    let sent = AtomicU64::new(0);
+    let begin = Instant::now();
+    println!("{:>10} requests: {:7.1} MiB resident", 0, resident_mib());
+    std::thread::scope(|scope| {
+        for _ in 0..CONNECTIONS {
+            scope.spawn(|| {
+                let mut stream = TcpStream::connect(address).expect("a connection");
+                stream.set_nodelay(true).expect("no delay");
+                loop {
+                    let number = sent.fetch_add(1, Ordering::Relaxed) + 1;
+                    if number > requests {
+                        return;
+                    }
+                    exchange(&mut stream, address);
+                    if number.is_multiple_of((requests / 10).max(1)) {
+                        let seconds = begin.elapsed().as_secs_f64();
+                        println!("{number:>10} requests: {:7.1} MiB resident, {seconds:6.1} s", resident_mib());
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// What of this process is in memory.
+fn resident_mib() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line of the resident size");
+    line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
 }
 
 /// One request: when it was sent, when its first and when its last byte came, and the body as it was sent in pieces.

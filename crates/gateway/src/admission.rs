@@ -1,8 +1,8 @@
 //! The one gate before every model, and the guard that it gives.
 
-use account::{Cause, Payer};
+use account::{Cause, Labels, Payer};
 use futures::future::BoxFuture;
-use inference::{Event, FinishReason, Usage};
+use inference::{Error, Event, FinishReason, Usage};
 use tokio::time::Instant;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 /// tokenised before.
 pub(crate) fn admit(service: &Service, caller: &Caller, exchange: Exchange, model: &str) -> Result<Admitted, ApiError> {
     if service.is_shutting_down() {
-        return Err(inference::Error::ShuttingDown.into());
+        return Err(Error::ShuttingDown.into());
     }
     if !caller.may_use(model) {
         return Err(ApiError::ModelNotAllowed { model: model.to_owned() });
@@ -36,6 +36,18 @@ pub(crate) fn admit(service: &Service, caller: &Caller, exchange: Exchange, mode
     service.metrics().enter();
     let (usage, last_token) = (Usage::default(), Vec::new());
     Ok(Admitted { service: service.clone(), exchange, usage, outcome: None, cause: None, metered, last_token })
+}
+
+/// What `work` comes to, unless the key is revoked before: then the work is dropped, hence cancelled.
+pub(crate) async fn unless_revoked<T>(
+    revocation: BoxFuture<'static, ()>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = revocation => Err(Error::Revoked),
+        done = work => done,
+    }
 }
 
 /// One admitted request. It moves from the handler into the body of the answer, and its drop, which cannot fail,
@@ -53,6 +65,12 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
+    /// The same request with what its caller says of it.
+    pub(crate) fn labelled(mut self, labels: Labels) -> Self {
+        self.metered.label(labels);
+        self
+    }
+
     /// The request's id, for the log.
     pub(crate) fn request_id(&self) -> &str {
         self.exchange.id()
@@ -74,12 +92,7 @@ impl Admitted {
     }
 
     /// Sets aside what the request needs to begin.
-    pub(crate) fn lease(
-        &mut self,
-        prompt_tokens: u64,
-        output_tokens: u64,
-        exact: bool,
-    ) -> Result<(), inference::Error> {
+    pub(crate) fn lease(&mut self, prompt_tokens: u64, output_tokens: u64, exact: bool) -> Result<(), Error> {
         self.metered.lease(prompt_tokens, output_tokens, exact)
     }
 
@@ -130,7 +143,7 @@ impl Admitted {
     }
 
     /// Notes that a request without events (tokens of a text, say) was answered or not.
-    pub(crate) fn answer<T>(&mut self, result: &Result<T, inference::Error>) {
+    pub(crate) fn answer<T>(&mut self, result: &Result<T, Error>) {
         let outcome = result.as_ref().map_or_else(Outcome::of, |_| Outcome::Finished);
         self.cause = Some(result.as_ref().map_or_else(cause_of, |_| Cause::Finished));
         self.end(outcome, Usage::default());

@@ -3,7 +3,10 @@
 use futures::StreamExt;
 use inference::{EmbedInput, EmbedRequest, Error, Event, Task, Usage};
 
-use crate::{Service, admission::Admitted};
+use crate::{
+    Service,
+    admission::{Admitted, unless_revoked},
+};
 
 /// The vectors of all inputs, in their order.
 pub(crate) struct Vectors {
@@ -21,15 +24,16 @@ pub(crate) struct Ranking {
     pub(crate) prompt_tokens: u64,
 }
 
-/// Asks for vectors. Dropping the future cancels what runs; what ran until then is noted. The answer comes when the settlement
-/// is durable.
+/// Asks for vectors. Dropping the future cancels what runs, and so does the revocation of the caller's key; what ran until
+/// then is noted. The answer comes when the settlement is durable.
 pub(crate) async fn embed(
     service: &Service,
     mut admitted: Admitted,
     model: &str,
     request: EmbedRequest,
 ) -> Result<Vectors, Error> {
-    let answered = run(service, &mut admitted, model, request).await;
+    let revocation = admitted.revocation();
+    let answered = unless_revoked(revocation, run(service, &mut admitted, model, request)).await;
     conclude(admitted, answered).await
 }
 
@@ -42,7 +46,9 @@ pub(crate) async fn rank(
     documents: Vec<String>,
     truncate: bool,
 ) -> Result<Ranking, Error> {
-    let answered = run_ranking(service, &mut admitted, model, query, documents, truncate).await;
+    let revocation = admitted.revocation();
+    let ranking = run_ranking(service, &mut admitted, model, query, documents, truncate);
+    let answered = unless_revoked(revocation, ranking).await;
     conclude(admitted, answered).await
 }
 

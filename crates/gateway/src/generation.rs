@@ -13,7 +13,11 @@ use std::{
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, ready};
 use inference::{Capabilities, Error, Event, FinishReason, Input, Prepared, Request, Usage};
 
-use crate::{Service, admission::Admitted, metering::Grant};
+use crate::{
+    Service,
+    admission::{Admitted, unless_revoked},
+    metering::Grant,
+};
 use answers::Answers;
 
 pub(crate) use whole::{Choice, Part, Whole};
@@ -275,7 +279,8 @@ pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<
 /// Counts what the prompts hold and what they may generate, without running them.
 pub(crate) async fn measure(service: &Service, mut admitted: Admitted, ask: Ask) -> Result<Extent, Error> {
     let (choices, exact) = (ask.choices(), ask.is_exact());
-    let result = prepare(service, ask).await.map(|prepared| Extent::of(&prepared, choices, exact));
+    let prepared = unless_revoked(admitted.revocation(), prepare(service, ask)).await;
+    let result = prepared.map(|prepared| Extent::of(&prepared, choices, exact));
     admitted.answer(&result);
     result
 }

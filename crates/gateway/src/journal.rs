@@ -1,8 +1,8 @@
 //! Where the ends of requests are made durable.
 
-use account::{OrgId, RequestId, Timestamp};
+use account::{OrgId, RequestId};
 use futures::{FutureExt, future::BoxFuture};
-use store::{OpenRequest, RequestRecord, Slot, Store, UsageRow, UsageSum};
+use store::{OpenRequest, RequestRecord, Slot, Store, UsageOf, UsageRow, UsageSum};
 
 use crate::ResponseStore;
 
@@ -11,8 +11,8 @@ pub trait Journal: Send + Sync + 'static {
     /// A place for one request's settlement, taken before it runs. `None` while nothing can be made durable.
     fn reserve(&self) -> Option<Box<dyn Place>>;
 
-    /// Sums of an organisation's usage by quarters of an hour; `None` when they cannot be read.
-    fn usage(&self, org: OrgId, from: Timestamp, until: Timestamp) -> BoxFuture<'_, Option<Vec<UsageSum>>>;
+    /// Sums of an organisation's usage.
+    fn usage<'a>(&'a self, asked: UsageOf<'a>) -> BoxFuture<'a, Result<Vec<UsageSum>, store::Error>>;
 
     /// One request of an organisation, once it has ended. The outer `None` says that it cannot be read.
     fn request(&self, org: OrgId, request: RequestId) -> BoxFuture<'_, Option<Option<RequestRecord>>>;
@@ -35,14 +35,8 @@ impl Journal for Store {
         Store::reserve(self).ok().map(|slot| Box::new(slot) as Box<dyn Place>)
     }
 
-    fn usage(&self, org: OrgId, from: Timestamp, until: Timestamp) -> BoxFuture<'_, Option<Vec<UsageSum>>> {
-        async move {
-            let usage = Store::usage(self, org, from, until).await;
-            usage
-                .inspect_err(|error| tracing::error!(error = error as &dyn std::error::Error, "reading usage failed"))
-                .ok()
-        }
-        .boxed()
+    fn usage<'a>(&'a self, asked: UsageOf<'a>) -> BoxFuture<'a, Result<Vec<UsageSum>, store::Error>> {
+        Store::usage(self, asked).boxed()
     }
 
     fn request(&self, org: OrgId, request: RequestId) -> BoxFuture<'_, Option<Option<RequestRecord>>> {

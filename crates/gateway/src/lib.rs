@@ -18,6 +18,7 @@ mod family;
 mod form;
 mod generation;
 mod journal;
+mod labels;
 mod metering;
 mod metrics;
 mod notes;

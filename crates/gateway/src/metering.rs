@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use account::{
-    Ask, Cause, Counts, LeaseError, Output, PriceVersion, Refusal, RequestId, Resets, Service, Tenant, Ticket,
+    Ask, Cause, Counts, Labels, LeaseError, Output, PriceVersion, Refusal, RequestId, Resets, Service, Tenant, Ticket,
     Timestamp,
 };
 use futures::future::BoxFuture;
@@ -39,6 +39,7 @@ pub(crate) struct Metered {
     route: Box<str>,
     queued: Option<Duration>,
     first_output: Option<Duration>,
+    labels: Labels,
 }
 
 /// Whether an answer may go on.
@@ -80,7 +81,13 @@ impl Metered {
             route: exchange.route().into(),
             queued: None,
             first_output: None,
+            labels: Labels::default(),
         })
+    }
+
+    /// Notes what the caller says of the request.
+    pub(crate) fn label(&mut self, labels: Labels) {
+        self.labels = labels;
     }
 
     /// Completes when the key that asked is revoked, or the session that asked is ended.
@@ -152,7 +159,7 @@ impl Metered {
             route: Some(self.route.clone()),
             queued: self.queued,
             first_output: self.first_output,
-            end_user: None,
+            labels: std::mem::take(&mut self.labels),
         }))
     }
 }

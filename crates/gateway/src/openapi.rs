@@ -14,7 +14,7 @@ use crate::routes::{
     anthropic::routes as anthropic,
     meta, models, native, ollama,
     openai::{embeddings, responses::routes as responses, routes as openai},
-    quote, requests, rerank, tenant,
+    quote, requests, rerank, tenant, usage,
 };
 
 #[derive(OpenApi)]
@@ -45,7 +45,7 @@ use crate::routes::{
         models::list,
         models::retrieve,
         tenant::limits,
-        tenant::usage,
+        usage::usage,
         requests::show,
         quote::quote,
         native::tokenize,

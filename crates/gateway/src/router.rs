@@ -16,7 +16,7 @@ use crate::{
     cors,
     error::ApiError,
     exchange,
-    routes::{anthropic, meta, models, native, ollama, openai, quote, requests, rerank, tenant},
+    routes::{anthropic, meta, models, native, ollama, openai, quote, requests, rerank, tenant, usage},
 };
 
 /// One route of the public API.
@@ -114,7 +114,7 @@ fn routes() -> Vec<Route> {
         // A model's name may hold slashes.
         get("/v1/models/{*id}", models::retrieve),
         get("/v1/limits", tenant::limits),
-        get("/v1/usage", tenant::usage),
+        get("/v1/usage", usage::usage),
         get("/v1/requests/{id}", requests::show),
         post("/v1/quote", quote::quote),
         post("/tokenize", native::tokenize),

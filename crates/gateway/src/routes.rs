@@ -11,3 +11,4 @@ pub(crate) mod quote;
 pub(crate) mod requests;
 pub(crate) mod rerank;
 pub(crate) mod tenant;
+pub(crate) mod usage;

@@ -105,6 +105,7 @@ impl Tenancy {
             // That is theirs.
             Change::AddUser(_) | Change::ChangeUser(_) | Change::RemoveUser(_) | Change::SetPassword { .. } => {}
             Change::AddMember { .. } | Change::SetMember { .. } => {}
+            Change::SetRetention(_) => {}
             Change::AddSession(_) | Change::EndSession(_) => {}
         }
     }

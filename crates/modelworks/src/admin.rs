@@ -1,8 +1,9 @@
-//! Administration from the command line: `org`, `project`, `user`, `key`, `limit`, `price`, `credit`, `usage`, `ledger`, `audit`,
-//! `backup`, `restore`.
+//! Administration from the command line: `org`, `project`, `user`, `key`, `limit`, `price`, `credit`, `usage`, `ledger`,
+//! `statement`, `rerate`, `retention`, `end-user`, `audit`, `backup`, `restore`.
 //!
 //! All but the last two speak HTTP to a server that runs, as any other client does.
 
+mod bills;
 mod client;
 mod command;
 mod copies;

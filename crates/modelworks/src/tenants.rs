@@ -30,6 +30,8 @@ const LOCAL: KeyId = KeyId::from_bytes(*b"local access key");
 /// How often it is written down when keys and sessions were last used.
 const NOTE: Duration = Duration::from_secs(30);
 
+/// How often request rows are deleted whose time is over.
+const EXPIRE: Duration = Duration::from_secs(60 * 60);
 /// How often responses are deleted that have expired, and how many in one transaction.
 const SWEEP: Duration = Duration::from_secs(60);
 const SWEPT: u32 = 500;
@@ -83,6 +85,25 @@ impl Tenants {
             loop {
                 turns.tick().await;
                 note_use(&store, &tenancy).await;
+            }
+        })
+    }
+
+    /// Deletes request rows whose time is over, at the start and now and then, until it is aborted.
+    pub fn expire_rows(&self) -> JoinHandle<()> {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            let mut turns = tokio::time::interval(EXPIRE);
+            loop {
+                turns.tick().await;
+                match store.delete_expired(now()).await {
+                    Ok(0) => {}
+                    Ok(rows) => tracing::info!(rows, "request rows were deleted, because their time is over"),
+                    Err(error) => tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "request rows whose time is over are not deleted yet"
+                    ),
+                }
             }
         })
     }

@@ -80,14 +80,25 @@ fn entry(row: &SqliteRow) -> Result<AuditEntry, Error> {
 
 /// Notes a change, in the transaction that makes it.
 pub(crate) async fn log(connection: &mut SqliteConnection, change: &Change, act: &Act) -> Result<(), Error> {
+    note(connection, change.org(), change.action(), &change.object(), act).await
+}
+
+/// The same of what is done in many transactions, in the first of them.
+pub(crate) async fn note(
+    connection: &mut SqliteConnection,
+    org: Option<OrgId>,
+    action: &str,
+    object: &str,
+    act: &Act,
+) -> Result<(), Error> {
     sqlx::query(
         "INSERT INTO audit (at, org, actor, action, object, before, after, address) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(act.at.as_millis())
-    .bind(change.org().map(|org| org.as_bytes().to_vec()))
+    .bind(org.map(|org| org.as_bytes().to_vec()))
     .bind(&*act.actor)
-    .bind(change.action())
-    .bind(change.object())
+    .bind(action)
+    .bind(object)
     .bind(act.before.as_deref())
     .bind(act.after.as_deref())
     .bind(act.address.as_deref())

@@ -5,7 +5,7 @@ use account::{
     UserId,
 };
 
-use crate::{Correction, Credit, Invite, Organisation, Project, Reset, User};
+use crate::{Correction, Credit, Invite, Organisation, Project, Reset, Retention, User};
 
 /// Something that an administrator does.
 #[derive(Debug, Clone)]
@@ -115,6 +115,8 @@ pub enum Change {
     },
     /// A correction in the ledger.
     Correct(Correction),
+    /// How long request rows are kept.
+    SetRetention(Retention),
 }
 
 /// A code that is worth credit.
@@ -141,6 +143,7 @@ impl Change {
             Self::SetLimits { org, .. } | Self::RedeemCode { org, .. } => Some(*org),
             Self::AddCredit(credit) => Some(credit.org),
             Self::Correct(correction) => Some(correction.org),
+            Self::SetRetention(retention) => retention.org,
             Self::AddInvite(invite) => Some(invite.org),
             Self::RemoveInvite { org, .. } | Self::AcceptInvite { org, .. } => Some(*org),
             Self::AddUser(_) | Self::ChangeUser(_) | Self::RemoveUser(_) | Self::SetPassword { .. } => None,
@@ -177,6 +180,7 @@ impl Change {
             Self::AddCode(_) => "code.add",
             Self::RedeemCode { .. } => "code.redeem",
             Self::Correct(_) => "ledger.correct",
+            Self::SetRetention(_) => "retention.set",
         }
     }
 
@@ -200,6 +204,9 @@ impl Change {
             Self::AddCode(code) => code.id.to_string(),
             Self::RedeemCode { code, .. } => code.to_string(),
             Self::Correct(correction) => format!("line {} of {}", correction.corrects, correction.org),
+            Self::SetRetention(retention) => {
+                retention.org.map_or_else(|| "installation".to_owned(), |org| org.to_string())
+            }
         }
     }
 }

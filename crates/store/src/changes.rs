@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::{
     Act, Change, Error, Store, audit, codes,
     columns::{bytes, stored},
-    invites, keys, ledger, limits, people, prices, sessions, tenants,
+    invites, keys, ledger, limits, people, prices, retention, sessions, tenants,
 };
 
 /// An answer to a change is kept for so long, in milliseconds: 24 hours.
@@ -116,6 +116,7 @@ async fn make(connection: &mut SqliteConnection, change: &Change, now: Timestamp
         Change::AddCode(code) => codes::add_code(connection, code, now).await,
         Change::RedeemCode { org, code, amount } => codes::redeem_code(connection, *org, *code, *amount, now).await,
         Change::Correct(correction) => ledger::add_correction(connection, correction, now).await,
+        Change::SetRetention(setting) => retention::set(connection, setting).await,
     }?;
     Ok(Applied::Now)
 }

@@ -54,6 +54,14 @@ pub enum Error {
         /// What was looked for.
         what: &'static str,
     },
+    /// More than one answer may hold.
+    #[error("there are more than {most} {what}; ask for parts")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
     /// Nobody would be left who may do everything in an organisation.
     #[error("an organisation that has an owner keeps one; make somebody else an owner first")]
     LastOwner,

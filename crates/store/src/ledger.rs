@@ -2,7 +2,7 @@
 
 use account::{
     Nano, OrgId, Timestamp,
-    ledger::{CreditSource, Head, Line, LineHash, Terms},
+    ledger::{CreditSource, Entry, Head, Line, LineHash, Terms},
 };
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
@@ -44,7 +44,7 @@ pub(crate) async fn head(connection: &mut SqliteConnection, org: OrgId) -> Resul
     row.as_ref().map_or(Ok(Head::EMPTY), read_head)
 }
 
-fn read_head(row: &SqliteRow) -> Result<Head, Error> {
+pub(crate) fn read_head(row: &SqliteRow) -> Result<Head, Error> {
     let hash = LineHash::from_bytes(bytes(row, "hash")?);
     Ok(Head { number: count(row, "number")?, hash, balance: nano(row, "balance")? })
 }
@@ -58,8 +58,18 @@ pub(crate) async fn append(connection: &mut SqliteConnection, line: &Line) -> Re
         .bind(&line.hash().as_bytes()[..])
         .bind(line.balance.get())
         .bind(line.at.as_millis())
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
+    if let Entry::Correction { corrects, terms } = &line.entry {
+        sqlx::query("INSERT INTO corrections (org, corrects, number, amount, agreed) VALUES (?, ?, ?, ?, ?)")
+            .bind(&line.org.as_bytes()[..])
+            .bind(stored(*corrects))
+            .bind(stored(line.number))
+            .bind(line.amount.get())
+            .bind(terms.is_none())
+            .execute(connection)
+            .await?;
+    }
     Ok(())
 }
 

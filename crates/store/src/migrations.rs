@@ -2,7 +2,7 @@
 
 use sqlx::{Row, SqliteConnection};
 
-use crate::Error;
+use crate::{Error, sums};
 
 /// What leads to version 1, 2, … A version that was released is never changed.
 const STEPS: &[&str] = &[
@@ -10,7 +10,11 @@ const STEPS: &[&str] = &[
     include_str!("migrations/2.sql"),
     include_str!("migrations/3.sql"),
     include_str!("migrations/4.sql"),
+    include_str!("migrations/5.sql"),
 ];
+
+/// The version from which on usage is summed by day, too.
+const SUMS_DAYS: usize = 5;
 
 /// The latest version.
 pub(crate) const LATEST: i64 = STEPS.len() as i64;
@@ -45,6 +49,9 @@ async fn steps(connection: &mut SqliteConnection) -> Result<(), Error> {
         sqlx::raw_sql(*step).execute(&mut *connection).await?;
         let version = sqlx::query("INSERT INTO schema_version (version) VALUES (?)").bind(place as i64 + 1);
         version.execute(&mut *connection).await?;
+        if place + 1 == SUMS_DAYS {
+            sums::sum_days(&mut *connection).await?;
+        }
         tracing::info!(version = place + 1, "the data folder's schema was brought up to date");
     }
     Ok(())

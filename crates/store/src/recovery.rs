@@ -1,6 +1,8 @@
 //! What a process that ended without a word left behind.
 
-use account::{Cause, Counts, KeyId, Nano, OrgId, ProjectId, RequestId, Service, Settlement, Tenant, Timestamp};
+use account::{
+    Cause, Counts, KeyId, Labels, Nano, OrgId, ProjectId, RequestId, Service, Settlement, Tenant, Timestamp,
+};
 use sqlx::Row;
 
 use crate::{
@@ -42,7 +44,7 @@ impl Store {
                     route: None,
                     queued: None,
                     first_output: None,
-                    end_user: None,
+                    labels: Labels::default(),
                 });
             }
             resolved += ended.len();

@@ -1,20 +1,17 @@
 //! What the end of a request writes: its usage row, its sums, its line in the ledger, all in one transaction.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     time::Duration,
 };
 
 use account::{
-    Class, Counts, KeyId, OrgId, Payer, Price, PriceId, ProjectId, RequestId, Service, Settlement, Tenant, Timestamp,
+    Class, Labels, OrgId, Payer, Price, PriceId, RequestId, Service, Settlement, Tenant, Timestamp,
     ledger::{Charge, Head, Line, Terms},
 };
 use sqlx::SqliteConnection;
 
-use crate::{Error, columns::stored, ledger};
-
-/// Sums are kept by quarters of an hour, which the offset of every time zone in use is a multiple of.
-pub(crate) const QUARTER: Duration = Duration::from_secs(15 * 60);
+use crate::{Error, columns::stored, labels, ledger, sums::Sums};
 
 /// A request that has a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +49,8 @@ pub struct UsageRow {
     pub queued: Option<Duration>,
     /// From its admission to its first output.
     pub first_output: Option<Duration>,
-    /// Whom the caller asked for, in the caller's own words.
-    pub end_user: Option<Box<str>>,
+    /// Whom the caller asked for, and what else it says of the request.
+    pub labels: Labels,
 }
 
 /// What became of a settlement that is durable.
@@ -113,7 +110,7 @@ pub(crate) async fn settle(
     unnoted: &HashSet<RequestId>,
 ) -> Result<Vec<Result<Settled, Error>>, Error> {
     let mut heads: HashMap<OrgId, Head> = HashMap::new();
-    let mut sums: BTreeMap<SumKey, (u64, Counts, i64)> = BTreeMap::new();
+    let mut sums = Sums::default();
     let mut settled = Vec::with_capacity(rows.len());
     for row in rows {
         let org = row.tenant.org;
@@ -142,35 +139,11 @@ pub(crate) async fn settle(
             ledger::append(&mut *connection, line).await?;
             heads.insert(org, line.head());
         }
-        let sum = sums.entry(SumKey::of(row)).or_default();
-        sum.0 += 1;
-        sum.1 = sum.1.plus(&row.settlement.counts);
-        sum.2 = sum.2.saturating_add(row.settlement.charge.get());
+        sums.add(&mut *connection, row).await?;
         settled.push(Ok(Settled::Written { line: line.map(|line| line.number) }));
     }
-    for (key, (rows, counts, charge)) in &sums {
-        add(&mut *connection, key, *rows, counts, *charge).await?;
-    }
+    sums.write(connection).await?;
     Ok(settled)
-}
-
-/// What usage is summed by.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct SumKey {
-    org: OrgId,
-    quarter: i64,
-    project: ProjectId,
-    key: KeyId,
-    model: Box<str>,
-}
-
-impl SumKey {
-    fn of(row: &UsageRow) -> Self {
-        let quarter = QUARTER.as_millis() as i64;
-        let admitted = row.settlement.admitted.as_millis();
-        let Tenant { org, project, key } = row.tenant;
-        Self { org, quarter: admitted - admitted.rem_euclid(quarter), project, key, model: row.model.clone() }
-    }
 }
 
 /// Adds the row; `false` when the request has one.
@@ -180,8 +153,8 @@ async fn insert(connection: &mut SqliteConnection, row: &UsageRow, line: Option<
     let done = sqlx::query(
         "INSERT INTO usage (request, org, project, key, model, admitted, ended, first_output_ms, cause, service, price,
                             input, cached_input, output, seconds, images, requests, charge, line, end_user, route,
-                            queued_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                            queued_ms, tags)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     )
     .bind(&row.request.as_bytes()[..])
     .bind(&row.tenant.org.as_bytes()[..])
@@ -202,9 +175,10 @@ async fn insert(connection: &mut SqliteConnection, row: &UsageRow, line: Option<
     .bind(count(Class::Requests))
     .bind(charge.get())
     .bind(line.map(|line| stored(line.number)))
-    .bind(row.end_user.as_deref())
+    .bind(row.labels.end_user())
     .bind(row.route.as_deref())
     .bind(row.queued.map(millis))
+    .bind(labels::written(&row.labels))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -212,40 +186,4 @@ async fn insert(connection: &mut SqliteConnection, row: &UsageRow, line: Option<
 
 fn millis(length: Duration) -> i64 {
     i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
-}
-
-async fn add(
-    connection: &mut SqliteConnection,
-    key: &SumKey,
-    rows: u64,
-    counts: &Counts,
-    charge: i64,
-) -> Result<(), Error> {
-    let count = |class| stored(counts.of(class));
-    sqlx::query(
-        "INSERT INTO rollups (org, quarter, project, key, model, rows, input, cached_input, output, seconds, images,
-                              requests, charge)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (org, quarter, project, key, model) DO UPDATE SET
-             rows = rollups.rows + excluded.rows, input = rollups.input + excluded.input,
-             cached_input = rollups.cached_input + excluded.cached_input, output = rollups.output + excluded.output,
-             seconds = rollups.seconds + excluded.seconds, images = rollups.images + excluded.images,
-             requests = rollups.requests + excluded.requests, charge = rollups.charge + excluded.charge",
-    )
-    .bind(&key.org.as_bytes()[..])
-    .bind(key.quarter)
-    .bind(&key.project.as_bytes()[..])
-    .bind(&key.key.as_bytes()[..])
-    .bind(&*key.model)
-    .bind(stored(rows))
-    .bind(count(Class::Input))
-    .bind(count(Class::CachedInput))
-    .bind(count(Class::Output))
-    .bind(count(Class::Seconds))
-    .bind(count(Class::Images))
-    .bind(count(Class::Requests))
-    .bind(charge)
-    .execute(connection)
-    .await?;
-    Ok(())
 }

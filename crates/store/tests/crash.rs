@@ -10,10 +10,10 @@ use std::{
 };
 
 use account::{
-    ApiKey, Billing, Cause, Class, Counts, Key, KeyId, ModelAccess, Name, Nano, OrgId, PerClass, Price, PriceId,
-    ProjectId, RequestId, Scopes, Service, Settlement, Tenant, Timestamp, Zone,
+    ApiKey, Billing, Cause, Class, Counts, Key, KeyId, Labels, ModelAccess, Name, Nano, OrgId, PerClass, Price,
+    PriceId, ProjectId, RequestId, Scopes, Service, Settlement, Tenant, Timestamp, Zone,
 };
-use store::{Act, Change, Config, OpenRequest, Organisation, Project, Slot, Store, UsageRow};
+use store::{Act, Apart, Bucket, Change, Config, OpenRequest, Organisation, Project, Slot, Store, UsageOf, UsageRow};
 
 const ORG: OrgId = OrgId::from_bytes([1; 16]);
 const TENANT: Tenant = Tenant { org: ORG, project: ProjectId::from_bytes([2; 16]), key: KeyId::from_bytes([3; 16]) };
@@ -75,7 +75,7 @@ fn usage() -> UsageRow {
         route: None,
         queued: None,
         first_output: None,
-        end_user: None,
+        labels: Labels::default(),
     }
 }
 
@@ -164,7 +164,18 @@ async fn check(folder: &Path, acknowledged: &[RequestId]) -> usize {
     let requests: std::collections::HashSet<&str> =
         text.iter().map(|line| line.split(' ').find(|word| word.starts_with("request=")).unwrap()).collect();
     assert_eq!(requests.len(), text.len(), "no request has two lines");
-    let sums = store.usage(ORG, NOW, Timestamp::from_millis(i64::MAX)).await.unwrap();
+    let sums = store
+        .usage(UsageOf {
+            org: ORG,
+            zone: Zone::UTC,
+            from: Timestamp::from_millis(0),
+            until: Timestamp::from_millis(i64::MAX),
+            bucket: Bucket::Month,
+            apart: Apart::Key,
+            most: 10_000,
+        })
+        .await
+        .unwrap();
     let charges: Nano = sums.iter().map(|sum| sum.charge).sum();
     assert_eq!(charges.negated(), Ok(head.balance), "sums equal the ledger");
     assert_eq!(sums.iter().map(|sum| sum.counts.of(Class::Output)).sum::<u64>(), 20 * head.number);

@@ -5,6 +5,7 @@
 //! APIs, unknown fields are refused: a limit with a typing error would be no limit.
 
 mod audit;
+mod bills;
 mod credits;
 mod invites;
 mod keys;
@@ -19,7 +20,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 pub use audit::{AuditEntry, AuditQuery};
-pub use credits::{Balance, Code, Credit, IssuedCode, LedgerQuery, NewCode, NewCredit, Redemption};
+pub use bills::{
+    ClassCharges, Corrections, Erasure, LedgerQuery, ModelCharges, NewErasure, NewRerating, Rerating, Retention,
+    RetentionChange, Statement, StatementCredit, StatementEnd, StatementFormat, StatementQuery,
+};
+pub use credits::{Balance, Code, Credit, IssuedCode, NewCode, NewCredit, Redemption};
 pub use invites::{
     Acceptance, Invite, InviteQuery, IssuedInvite, IssuedReset, Joined, Joining, NewInvite, NewPassword,
 };

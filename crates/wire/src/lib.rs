@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod anthropic;
+pub mod csv;
 pub mod models;
 pub mod native;
 pub mod ollama;

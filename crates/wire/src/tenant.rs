@@ -1,5 +1,7 @@
 //! Limits and usage, as a key asks for them. Amounts are billionths of the installation's currency, or decimal text.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -49,13 +51,28 @@ pub struct UsageQuery {
     pub bucket: Option<Bucket>,
     /// Another organisation than the key's; for whoever runs the installation.
     pub organisation_id: Option<String>,
+    /// What is told apart beside project and model: `key` (the default), `end_user`, or `tag:NAME` for the values of a tag.
+    /// Requests without end user or tag are then left out.
+    pub group_by: Option<String>,
+    /// `json` or `csv`; default: what the header `Accept` prefers.
+    pub format: Option<Format>,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As an object.
+    Json,
+    /// As lines of comma-separated values (RFC 4180), for spreadsheets.
+    Csv,
 }
 
 /// Length of a period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Bucket {
-    /// An hour of coordinated universal time.
+    /// An hour of the clocks in the organisation's time zone.
     Hour,
     /// A day of the organisation's time zone.
     Day,
@@ -70,19 +87,26 @@ pub struct UsageList {
     pub object: &'static str,
     /// The length of each period.
     pub bucket: Bucket,
-    /// By time, project, key and model. What is not listed was not used.
+    /// By time, project, key (or what `group_by` says) and model. What is not listed was not used.
     pub data: Vec<UsageSum>,
 }
 
-/// What was used in a period with one key and one model.
+/// What was used in a period with one key, or for one end user or value of a tag, and one model.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UsageSum {
     /// When the period began. A request belongs to the period of its admission.
     pub start: String,
     /// For which project.
     pub project_id: String,
-    /// With which key.
-    pub key_id: String,
+    /// With which key, where keys are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// For which end user, or the tag's value, where these are told apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// This sum is of all values that are not told apart: beyond 1,000 a day, or erased. Its `value` is `other`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub other: bool,
     /// The model's name.
     pub model: String,
     /// Requests that have ended.
@@ -175,4 +199,8 @@ pub struct RequestReport {
     pub cost: String,
     /// The line of the ledger that charges it, where there was something to pay.
     pub ledger_line: Option<u64>,
+    /// Whom it was for, in the caller's words.
+    pub end_user: Option<String>,
+    /// How its caller tagged it.
+    pub tags: BTreeMap<String, String>,
 }

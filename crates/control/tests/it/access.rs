@@ -14,6 +14,7 @@ fn request(method: &str, path: &str) -> Request<Body> {
         ("GET", _) => String::new(),
         ("POST", Some("projects")) => json!({"name": "x"}).to_string(),
         ("POST", Some("keys")) => json!({"name": "x", "project_id": OTHER_PROJECT.to_string()}).to_string(),
+        ("POST", Some("erasures")) => json!({"end_user": "x"}).to_string(),
         ("POST", Some("members")) => json!({"user_id": USER.to_string(), "role": "viewer"}).to_string(),
         ("POST", Some("invites")) => json!({"email": "x@example.org", "role": "viewer"}).to_string(),
         ("POST", Some("redeem")) => json!({"code": "mw-".repeat(20)}).to_string(),
@@ -29,7 +30,8 @@ const THEIRS: KeyId = KeyId::from_bytes([4; 16]);
 const USER: UserId = UserId::from_bytes([5; 16]);
 
 fn address(path: &str, org: &str, project: &str, key: &str) -> String {
-    let path = path.replace("{org}", org).replace("{project}", project).replace("{key}", key);
+    let path =
+        path.replace("{org}", org).replace("{project}", project).replace("{key}", key).replace("{month}", "2026-11");
     path.replace("{user}", &USER.to_string()).replace("{invite}", &InviteId::from_bytes([6; 16]).to_string())
 }
 

@@ -1,6 +1,7 @@
 //! The administrative routes over a real store.
 
 mod access;
+mod bills;
 mod changes;
 mod invites;
 mod money;

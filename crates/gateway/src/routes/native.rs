@@ -7,7 +7,14 @@ use wire::{
     openai::ErrorResponse,
 };
 
-use crate::{Service, admission::admit, body::Json, caller::Caller, error::ApiError, exchange::Exchange};
+use crate::{
+    Service,
+    admission::{admit, unless_revoked},
+    body::Json,
+    caller::Caller,
+    error::ApiError,
+    exchange::Exchange,
+};
 
 /// The token ids of a text.
 #[utoipa::path(
@@ -29,7 +36,8 @@ pub(crate) async fn tokenize(
         add_special: body.add_special.unwrap_or(false),
         parse_special: body.parse_special.unwrap_or(true),
     };
-    let result = async { service.catalog().backend(&body.model).await?.tokenize(body.content, options).await }.await;
+    let tokens = async { service.catalog().backend(&body.model).await?.tokenize(body.content, options).await };
+    let result = unless_revoked(admitted.revocation(), tokens).await;
     admitted.answer(&result);
     Ok(axum::Json(TokenizeResponse { tokens: result? }))
 }
@@ -51,7 +59,8 @@ pub(crate) async fn detokenize(
 ) -> Result<axum::Json<DetokenizeResponse>, ApiError> {
     let tokens = ids("tokens", &body.tokens)?;
     let mut admitted = admit(&service, &caller, exchange, &body.model)?;
-    let result = async { service.catalog().backend(&body.model).await?.detokenize(tokens).await }.await;
+    let text = async { service.catalog().backend(&body.model).await?.detokenize(tokens).await };
+    let result = unless_revoked(admitted.revocation(), text).await;
     admitted.answer(&result);
     Ok(axum::Json(DetokenizeResponse { content: result? }))
 }

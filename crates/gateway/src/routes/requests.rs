@@ -61,5 +61,7 @@ fn report(record: &RequestRecord) -> RequestReport {
         cost_nano: record.charge.get(),
         cost: record.charge.to_string(),
         ledger_line: record.line,
+        end_user: record.labels.end_user().map(str::to_owned),
+        tags: record.labels.tags().iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
     }
 }

@@ -17,7 +17,7 @@ use inference::{
 };
 use serde_json::{Value, json};
 
-use crate::stage::{Kept, PROJECT, Script, Scripted, app, check, request, set_price, tenancy};
+use crate::stage::{Kept, PROJECT, Script, Scripted, app, check, key, pepper, request, set_price, tenancy};
 
 /// Texts become `[bytes, 1]` (a pair one over its bytes); tokens of an input are its bytes or ids. An input of more than ten is
 /// too long.
@@ -246,6 +246,33 @@ async fn who_leaves_pays_for_what_ran() {
     // The answers to the last two had come.
     assert_eq!((row.settlement.cause, row.settlement.counts), (Cause::CancelledByClient, Counts::tokens(5, 0, 0)));
     assert_eq!(stage.tenancy.meter().open_requests(), 0);
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_ends_vectors_and_rankings_and_pays_for_what_ran() {
+    let ranking = json!({"model": "m", "query": "q", "documents": ["a", "bb", "ccc"]});
+    for (path, body, encoder, ran) in [
+        ("/v1/embeddings", ask(json!(["a", "bb", "ccc"])), embeds(), 5),
+        ("/api/embed", ask(json!(["a", "bb", "ccc"])), embeds(), 5),
+        ("/v1/rerank", ranking.clone(), embeds(), 4),
+        ("/v1/rerank", ranking, Encoder::new(Task::Rank), 7),
+    ] {
+        let stage = stage(Encoder { most: 2, hangs: true, ..encoder });
+        let asked = crate::stage::send(&stage.app, request("POST", path, Body::from(body.to_string())));
+        let mut asked = std::pin::pin!(asked);
+        assert!(asked.as_mut().now_or_never().is_none(), "the last answer never comes");
+        let mut key = key(&pepper());
+        key.revoke(account::Timestamp::from_millis(0));
+        stage.tenancy.set_key(key);
+        assert_eq!(asked.await.status, 401, "{path}");
+        let row = &stage.kept.rows()[0];
+        assert_eq!(
+            (row.settlement.cause, row.settlement.counts),
+            (Cause::KeyRevoked, Counts::tokens(ran, 0, 0)),
+            "{path}"
+        );
+        assert_eq!(stage.tenancy.meter().open_requests(), 0);
+    }
 }
 
 #[tokio::test]

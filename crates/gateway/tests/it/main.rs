@@ -6,6 +6,7 @@ mod caps;
 mod connections;
 mod cors;
 mod embeddings;
+mod labels;
 mod log;
 mod ollama;
 mod parameters;

@@ -28,7 +28,7 @@ use inference::{
     Backend, Capabilities, Error, Event, EventStream, FinishReason, Load, Prepared, Request, TokenizeOptions, Usage,
 };
 use serde_json::Value;
-use store::{Chain, OpenRequest, RequestRecord, StoredResponse, UsageRow, UsageSum, now};
+use store::{Apart, Chain, OpenRequest, Part, RequestRecord, StoredResponse, UsageOf, UsageRow, UsageSum, now};
 use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
@@ -288,19 +288,30 @@ impl Journal for Kept {
         (!self.0.lock().unwrap().broken).then(|| Box::new(self.clone()) as Box<dyn Place>)
     }
 
-    fn usage(&self, org: OrgId, from: Timestamp, until: Timestamp) -> BoxFuture<'_, Option<Vec<UsageSum>>> {
-        let sum = |row: UsageRow| UsageSum {
-            quarter: Timestamp::from_millis(row.settlement.admitted.as_millis() / 900_000 * 900_000),
-            project: row.tenant.project,
-            key: row.tenant.key,
-            model: row.model,
-            rows: 1,
-            counts: row.settlement.counts,
-            charge: row.settlement.charge,
+    fn usage<'a>(&'a self, asked: UsageOf<'a>) -> BoxFuture<'a, Result<Vec<UsageSum>, store::Error>> {
+        let UsageOf { org, zone, from, until, bucket, apart, .. } = asked;
+        let first = bucket.of(from, &zone).start;
+        let start = |row: &UsageRow| bucket.of(row.settlement.admitted, &zone).start;
+        let within = |row: &UsageRow| row.tenant.org == org && (first..until).contains(&start(row));
+        let value = |value: &str| Part::Value(Some(value.into()));
+        let sum = |row: UsageRow| {
+            let part = match apart {
+                Apart::Key => Some(Part::Key(row.tenant.key)),
+                Apart::EndUser => row.labels.end_user().map(value),
+                Apart::Tag(name) => row.labels.tags().get(name).map(|tag| value(tag)),
+            };
+            Some(UsageSum {
+                start: start(&row),
+                project: row.tenant.project,
+                part: part?,
+                model: row.model,
+                rows: 1,
+                counts: row.settlement.counts,
+                charge: row.settlement.charge,
+            })
         };
-        let within = move |sum: &UsageSum| from <= sum.quarter && sum.quarter < until;
-        let rows = self.rows().into_iter().filter(move |row| row.tenant.org == org);
-        ready(Some(rows.map(sum).filter(within).collect())).boxed()
+        let sums: Vec<_> = self.rows().into_iter().filter(within).filter_map(sum).collect();
+        ready(Ok(sums)).boxed()
     }
 
     fn request(&self, org: OrgId, request: RequestId) -> BoxFuture<'_, Option<Option<RequestRecord>>> {
@@ -320,7 +331,7 @@ impl Journal for Kept {
             counts: row.settlement.counts,
             charge: row.settlement.charge,
             line: None,
-            end_user: row.end_user,
+            labels: row.labels,
         });
         ready(Some(record)).boxed()
     }

@@ -1,9 +1,9 @@
 //! Talks to a server, as any client does.
 
-use std::{path::Path, time::Duration};
+use std::{io::Write, path::Path, time::Duration};
 
 use account::ApiKey;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{
     Method, Url,
     header::{ETAG, HeaderValue, IF_MATCH},
@@ -21,6 +21,9 @@ const USUAL_URL: &str = "http://127.0.0.1:8080";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long an export may take as a whole.
+const WHOLE: Duration = Duration::from_secs(60 * 60);
 
 /// Most parts of a list that are read.
 const MOST_PARTS: usize = 10_000;
@@ -101,6 +104,22 @@ impl Client {
         Ok(self.send(Method::PATCH, path, &[], Some(serde_json::to_vec(body)?), Some(tag)).await?.0)
     }
 
+    /// Writes something that is not JSON, as it comes. It may take as long as it goes on coming.
+    pub async fn copy(&self, path: &str, query: &[(&str, &str)], out: &mut dyn Write) -> Result<()> {
+        let mut url = self.base.join(path).with_context(|| format!("`{path}` is no path"))?;
+        url.query_pairs_mut().extend_pairs(query);
+        let request = self.http.get(url).header("authorization", self.key.clone()).timeout(WHOLE);
+        let mut answer = request.send().await.with_context(|| format!("asking {}", self.base))?;
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(refusal(&self.base, status, &answer.bytes().await.context("reading the answer")?));
+        }
+        while let Some(part) = answer.chunk().await.context("the answer was cut off")? {
+            out.write_all(&part)?;
+        }
+        Ok(out.flush()?)
+    }
+
     /// Ends something; with `seen`, something that nobody else changes meanwhile.
     pub async fn delete(&self, path: &str, seen: bool) -> Result<()> {
         let tag = if seen { self.send(Method::GET, path, &[], None, None).await?.1 } else { None };
@@ -129,13 +148,18 @@ impl Client {
         let answer = request.send().await.with_context(|| format!("asking {}", self.base))?;
         let (status, tag) = (answer.status(), answer.headers().get(ETAG).cloned());
         let bytes = answer.bytes().await.context("reading the answer")?;
-        let value: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if status.is_success() {
-            return Ok((value, tag));
+            return Ok((serde_json::from_slice(&bytes).unwrap_or_default(), tag));
         }
-        match (value["error"]["message"].as_str(), value["error"]["code"].as_str()) {
-            (Some(message), Some(code)) => bail!("the server refused: {message} ({code})"),
-            _ => bail!("the server at {} answered with status {status}", self.base),
-        }
+        Err(refusal(&self.base, status, &bytes))
+    }
+}
+
+/// Why the server did not do it.
+fn refusal(base: &Url, status: reqwest::StatusCode, body: &[u8]) -> anyhow::Error {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    match (value["error"]["message"].as_str(), value["error"]["code"].as_str()) {
+        (Some(message), Some(code)) => anyhow!("the server refused: {message} ({code})"),
+        _ => anyhow!("the server at {base} answered with status {status}"),
     }
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::bills::{EndUserCommand, RerateArgs, RetentionArgs, StatementArgs};
 use super::user::UserCommand;
 
 /// Administration of a server that runs.
@@ -27,6 +28,14 @@ pub enum AdminCommand {
     Usage(UsageArgs),
     /// The ledger: the bill, line by line.
     Ledger(Noun<LedgerCommand>),
+    /// The bill of a month: balances, charges by model and class, credit, corrections.
+    Statement(StatementArgs),
+    /// Compute charges of a model again under another price: first shown, then corrected in the ledger.
+    Rerate(RerateArgs),
+    /// How long request rows are kept; sums and the ledger stay.
+    Retention(RetentionArgs),
+    /// End users that requests are for.
+    EndUser(Noun<EndUserCommand>),
     /// Who administered what, newest first.
     Audit(AuditArgs),
     /// Copy tenants, usage, ledger and what keys are checked with; the server may run meanwhile. Models are not copied.
@@ -358,6 +367,12 @@ pub struct UsageArgs {
     /// How far back, such as 24h or 30d.
     #[arg(long, value_name = "TIME", default_value = "30d")]
     pub last: String,
+    /// What is told apart beside model and project: key, end_user, or tag:NAME for the values of a tag.
+    #[arg(long, value_name = "WHAT", default_value = "key")]
+    pub group_by: String,
+    /// Write comma-separated values.
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
 }
 
 /// `ledger`.
@@ -367,6 +382,9 @@ pub enum LedgerCommand {
     Export {
         #[command(flatten)]
         of: InOrg,
+        /// Write their fields as comma-separated values.
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
     },
     /// Check every line, hash, amount and balance.
     Verify {

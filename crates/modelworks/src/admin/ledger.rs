@@ -17,7 +17,13 @@ use super::{
 /// Carries a command out; `open` is called where a server is needed.
 pub async fn perform(command: &LedgerCommand, open: impl FnOnce() -> Result<Client>) -> Result<()> {
     match command {
-        LedgerCommand::Export { of } => {
+        LedgerCommand::Export { of, csv: true } => {
+            let client = open()?;
+            let org = names::org(&client, of.org.as_deref()).await?;
+            let path = format!("/admin/v1/organisations/{org}/ledger");
+            client.copy(&path, &[("format", "csv")], &mut io::stdout().lock()).await
+        }
+        LedgerCommand::Export { of, csv: false } => {
             let lines = read(&open()?, of).await?;
             let mut out = io::stdout().lock();
             for line in lines {

@@ -13,6 +13,7 @@ use wire::admin::{
 };
 
 use super::{
+    bills,
     client::Client,
     command::{
         AdminCommand, AuditArgs, CreditCommand, How, KeyCommand, LimitCommand, LimitFlags, LimitOwner, NewKeyArgs,
@@ -37,6 +38,10 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
         AdminCommand::Price(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::Credit(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::Usage(args) => (Show(args.how.json), open(&args.how)?),
+        AdminCommand::Statement(args) => (Show(args.how.json), open(&args.how)?),
+        AdminCommand::Rerate(args) => (Show(args.how.json), open(&args.how)?),
+        AdminCommand::Retention(args) => (Show(args.how.json), open(&args.how)?),
+        AdminCommand::EndUser(noun) => (Show(noun.how.json), open(&noun.how)?),
         // Who checks a file needs no server.
         AdminCommand::Ledger(noun) => return ledger::perform(&noun.command, || open(&noun.how)).await,
         AdminCommand::Audit(args) => (Show(args.how.json), open(&args.how)?),
@@ -52,6 +57,10 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
         AdminCommand::Price(noun) => price(&client, show, noun.command).await,
         AdminCommand::Credit(noun) => credit(&client, show, noun.command).await,
         AdminCommand::Usage(args) => usage(&client, show, args).await,
+        AdminCommand::Statement(args) => bills::statement(&client, args).await,
+        AdminCommand::Rerate(args) => bills::rerate(&client, args).await,
+        AdminCommand::Retention(args) => bills::retention(&client, args).await,
+        AdminCommand::EndUser(noun) => bills::end_user(&client, noun.how.json, noun.command).await,
         AdminCommand::Audit(args) => audit(&client, show, args).await,
         // Carried out above, without a client.
         AdminCommand::Ledger(_) | AdminCommand::Backup { .. } | AdminCommand::Restore { .. } => Ok(()),
@@ -322,9 +331,17 @@ async fn usage(client: &Client, show: Show, args: UsageArgs) -> Result<()> {
     let now = store::now().as_millis() / 1000;
     let seconds = i64::try_from(expiry::length(&args.last)?.as_secs()).unwrap_or(i64::MAX);
     let start = now.saturating_sub(seconds).to_string();
-    let mut query = vec![("bucket", args.by.as_str()), ("start_time", start.as_str())];
+    let mut query = vec![
+        ("bucket", args.by.as_str()),
+        ("start_time", start.as_str()),
+        ("group_by", args.group_by.as_str()),
+        ("format", if args.csv { "csv" } else { "json" }),
+    ];
     if args.of.org.is_some() {
         query.push(("organisation_id", org.as_str()));
+    }
+    if args.csv {
+        return client.copy("/v1/usage", &query, &mut io::stdout().lock()).await;
     }
     let mut answer = client.get("/v1/usage", &query).await?;
     let rows = answer["data"].as_array_mut().map(std::mem::take).unwrap_or_default();
@@ -336,7 +353,7 @@ async fn usage(client: &Client, show: Show, args: UsageArgs) -> Result<()> {
         ("cached", "cached_input_tokens"),
         ("output", "output_tokens"),
         ("cost", "cost"),
-        ("key", "key_id"),
+        if args.group_by == "key" { ("key", "key_id") } else { (args.group_by.as_str(), "value") },
     ];
     show.list(&columns, rows)
 }

@@ -6,10 +6,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use account::{Cause, Nano, OrgId, RequestId, Timestamp};
+use account::{Cause, Nano, OrgId, RequestId, Timestamp, Zone};
 use rustix::process::Signal;
 use serde_json::json;
-use store::Store;
+use store::{Apart, Bucket, Store, UsageOf};
 use tokio::sync::{oneshot, watch};
 
 use crate::server::{MODEL, Server, data_with_model, link, modelworks};
@@ -128,7 +128,18 @@ async fn check(data: &Path, known: &Known, kills: u64) {
             crashed += u64::from(record.cause == Cause::Crashed);
         }
     }
-    let sums = store.usage(org, Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX)).await.expect("rows");
+    let sums = store
+        .usage(UsageOf {
+            org,
+            zone: Zone::UTC,
+            from: Timestamp::from_millis(0),
+            until: Timestamp::from_millis(i64::MAX),
+            bucket: Bucket::Month,
+            apart: Apart::Key,
+            most: 10_000,
+        })
+        .await
+        .expect("rows");
     let charges: Nano = sums.iter().map(|sum| sum.charge).sum();
     assert_eq!(charges.negated(), Ok(head.balance), "sums equal the ledger");
     store.close().await;

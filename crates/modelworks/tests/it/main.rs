@@ -4,6 +4,7 @@ mod admin;
 mod answers;
 mod anthropic_sdk;
 mod commands;
+mod disk;
 mod edge;
 mod embeddings;
 mod folders;

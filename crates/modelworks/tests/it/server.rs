@@ -215,10 +215,14 @@ impl Server {
         pages * 4096
     }
 
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).expect("the process lives");
+        kill_process(self.pid(), signal).expect("the process lives");
     }
 
     /// Waits for the process to end by itself.

@@ -56,6 +56,23 @@ async fn while_the_database_is_locked_nothing_is_acknowledged_and_afterwards_all
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_failure_it_is_found_that_all_can_be_written_again_though_nobody_asks() {
+    let (folder, store) = furnished(impatient()).await;
+    let mut stranger = stranger(&folder).await;
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut stranger).await.unwrap();
+    let user = store::User { id: account::UserId::from_bytes([1; 16]), email: "a".into(), operator: false };
+    assert!(matches!(store.apply(Change::AddUser(user), act(), None).await, Err(Error::NotDurable)));
+    // Whoever asked hears of it a moment before everybody does.
+    while store.reserve().is_ok() {
+        tokio::task::yield_now().await;
+    }
+    sqlx::raw_sql("ROLLBACK").execute(&mut stranger).await.unwrap();
+    while store.reserve().is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     {

@@ -2,10 +2,12 @@
 
 mod backups;
 mod failures;
+mod labels;
 mod lists;
 mod people;
 mod queries;
 mod responses;
+mod retention;
 mod rows;
 mod settlements;
 mod stage;

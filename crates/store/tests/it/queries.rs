@@ -1,7 +1,8 @@
 //! What can be seen from the sources alone.
 
 /// Rows that belong to an organisation and are asked for by it.
-const OF_A_TENANT: &[&str] = &["projects", "members", "ledger", "usage", "rollups", "audit", "responses"];
+const OF_A_TENANT: &[&str] =
+    &["projects", "members", "ledger", "usage", "rollups", "days", "labels", "label_names", "audit", "responses"];
 
 /// Time and the end of a process concern everybody's rows, and no tenant is told of them.
 const OF_EVERYBODY: &[&str] = &["WHERE responses.expires <= ?", "WHERE responses.running"];

@@ -1,10 +1,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use account::{
-    ApiKey, KeyId, LimitKind, Limits, ModelAccess, Name, Nano, Owner, Period, PriceId, PriceVersion, ProjectId, Role,
-    Timestamp, UserId, ledger::CreditSource,
+    ApiKey, KeyId, Labels, LimitKind, Limits, ModelAccess, Name, Nano, Owner, Period, PriceId, PriceVersion, ProjectId,
+    Role, Timestamp, UserId, Zone, ledger::CreditSource,
 };
-use store::{Applied, Change, Config, Credit, Error, Once, Project, User};
+use store::{Apart, Applied, Bucket, Change, Config, Credit, Error, Once, Part, Project, User};
 
 use crate::stage::*;
 
@@ -117,10 +117,15 @@ async fn hostile_texts_are_texts() {
         assert_eq!(store.apply(change, act, Some(once)).await.unwrap(), replayed);
         assert_eq!(&*store.audit(Some(ORG), None, 1).await.unwrap()[0].actor, *text);
         let mut row = usage(account::Cause::Finished, account::Counts::tokens(1, 0, 1));
-        (row.model, row.end_user) = ((*text).into(), Some((*text).into()));
+        row.model = (*text).into();
+        row.labels = Labels::new(Some(text), [((*text).into(), (*text).into())].into()).unwrap();
         settle(&store, row.clone()).await.unwrap();
         let record = store.request(ORG, row.request).await.unwrap().unwrap();
-        assert_eq!((&*record.model, record.end_user.as_deref()), (*text, Some(*text)));
+        assert_eq!((&*record.model, record.labels), (*text, row.labels));
+        for apart in [Apart::EndUser, Apart::Tag(text)] {
+            let sums = used(&store, Zone::UTC, Bucket::Month, apart).await;
+            assert!(sums.iter().any(|sum| sum.part == Part::Value(Some((*text).into()))), "{text}");
+        }
     }
     verified(&store, ORG).await;
 }
@@ -192,13 +197,13 @@ async fn a_change_that_is_refused_is_not_remembered() {
 #[tokio::test]
 async fn sums_by_owner_are_of_the_period_alone() {
     let (_folder, store) = furnished(Config::default()).await;
-    let hour = |hours: i64| Timestamp::from_millis(NOW.as_millis() + hours * 3_600_000);
-    for hours in [-1, 0, 1] {
+    let day = |days: i64| Timestamp::from_millis(NOW.as_millis() + days * 86_400_000);
+    for days in [-1, 0, 1] {
         let mut row = usage(account::Cause::Finished, account::Counts::tokens(10, 0, 0));
-        row.settlement.admitted = hour(hours);
+        row.settlement.admitted = day(days);
         settle(&store, row).await.unwrap();
     }
-    let period = Period { start: NOW, end: Some(hour(1)) };
+    let period = Zone::UTC.day(NOW);
     for owner in [Owner::Organisation(ORG), Owner::Project(PROJECT), Owner::Key(KEY)] {
         assert_eq!(store.spent(ORG, period).await.unwrap()[&owner], Nano::new(17), "{owner}");
         assert_eq!(store.spent(ORG, Period::EVER).await.unwrap()[&owner], Nano::new(51), "{owner}");

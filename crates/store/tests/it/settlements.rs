@@ -18,7 +18,7 @@ async fn a_request_is_settled_once_however_often_it_is_handed_over() {
     assert_eq!(written, [&Settled::Written { line: Some(1) }]);
     assert_eq!(settle(&store, row.clone()).await.unwrap(), Settled::Already);
     assert_eq!(verified(&store, ORG).await.balance, Nano::new(-75));
-    let sums = store.usage(ORG, NOW, NOW.after(std::time::Duration::from_secs(1))).await.unwrap();
+    let sums = sums(&store).await;
     assert_eq!(sums.len(), 1);
     assert_eq!((sums[0].rows, sums[0].counts, sums[0].charge), (1, row.settlement.counts, Nano::new(75)));
     let record = store.request(ORG, row.request).await.unwrap().unwrap();
@@ -127,12 +127,12 @@ proptest! {
             }
             let charges: i64 = ends.iter().map(|row| row.settlement.charge.get()).sum();
             assert_eq!(verified(&store, ORG).await.balance, Nano::new(-charges));
-            let sums = store.usage(ORG, account::Timestamp::from_millis(0), account::Timestamp::from_millis(i64::MAX)).await.unwrap();
+            let sums = sums(&store).await;
             for sum in &sums {
-                let until = sum.quarter.as_millis() + 900_000;
+                let until = sum.start.as_millis() + 3_600_000;
                 let mine = ends.iter().filter(|row| {
                     let admitted = row.settlement.admitted.as_millis();
-                    row.model == sum.model && (sum.quarter.as_millis()..until).contains(&admitted)
+                    row.model == sum.model && (sum.start.as_millis()..until).contains(&admitted)
                 });
                 let counts = mine.clone().fold(Counts::default(), |sum, row| sum.plus(&row.settlement.counts));
                 assert_eq!((sum.rows, sum.counts), (mine.clone().count() as u64, counts));

@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use account::{
-    ApiKey, Billing, Cause, Counts, Key, KeyId, ModelAccess, Name, Nano, OrgId, PerClass, Price, PriceId, ProjectId,
-    RequestId, Scopes, Service, Settlement, Tenant, Timestamp, Zone,
+    ApiKey, Billing, Cause, Counts, Key, KeyId, Labels, ModelAccess, Name, Nano, OrgId, PerClass, Price, PriceId,
+    ProjectId, RequestId, Scopes, Service, Settlement, Tenant, Timestamp, Zone,
 };
-use store::{Act, Change, Config, Organisation, Project, Store, UsageRow};
+use store::{Act, Apart, Bucket, Change, Config, Organisation, Project, Store, UsageOf, UsageRow, UsageSum};
 use tempfile::TempDir;
 
 pub const ORG: OrgId = OrgId::from_bytes([1; 16]);
@@ -97,13 +97,24 @@ pub fn usage(cause: Cause, counts: Counts) -> UsageRow {
         route: None,
         queued: None,
         first_output: None,
-        end_user: None,
+        labels: Labels::default(),
     }
 }
 
 /// Hands a settlement over and waits until it is durable.
 pub async fn settle(store: &Store, row: UsageRow) -> Result<store::Settled, store::Error> {
     store.reserve()?.settle(row).await.expect("the writer answers")
+}
+
+/// All that the organisation used, in periods of its time zone.
+pub async fn used(store: &Store, zone: Zone, bucket: Bucket, apart: Apart<'_>) -> Vec<UsageSum> {
+    let (from, until) = (Timestamp::from_millis(0), Timestamp::from_millis(i64::MAX));
+    store.usage(UsageOf { org: ORG, zone, from, until, bucket, apart, most: 10_000 }).await.unwrap()
+}
+
+/// The same by hour and key.
+pub async fn sums(store: &Store) -> Vec<UsageSum> {
+    used(store, Zone::UTC, Bucket::Hour, Apart::Key).await
 }
 
 /// The ledger of an organisation, verified.

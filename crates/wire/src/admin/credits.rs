@@ -1,7 +1,7 @@
-//! Credit, codes, the balance and the ledger.
+//! Credit, codes and the balance.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::Secret;
 
@@ -84,15 +84,4 @@ pub struct IssuedCode {
 pub struct Redemption {
     /// Its secret.
     pub code: Secret,
-}
-
-/// Which lines of the ledger.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct LedgerQuery {
-    /// Number of the line before the first; default: 0, from the beginning.
-    pub after: Option<u64>,
-    /// Most lines in the part, 1 to 1000; default: 100.
-    pub limit: Option<u32>,
 }

@@ -36,6 +36,9 @@ pub struct MessagesRequest {
     /// Keep the `k` most likely tokens; 0 keeps all.
     #[serde(default)]
     pub top_k: Option<i64>,
+    /// Whom the request is for.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
     /// What the model may call.
     #[serde(default)]
     pub tools: Option<Vec<Tool>>,
@@ -61,6 +64,15 @@ pub struct MessagesRequest {
     /// Not supported.
     #[serde(default)]
     pub context_management: Option<Value>,
+}
+
+/// Whom a request is for.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[schema(as = AnthropicMetadata)]
+pub struct Metadata {
+    /// In the caller's words: usage can be shown by it. At most 512 bytes.
+    #[serde(default)]
+    pub user_id: Option<String>,
 }
 
 /// One turn.

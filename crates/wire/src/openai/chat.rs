@@ -100,6 +100,15 @@ pub struct ChatRequest {
     /// Only `text` is supported.
     #[serde(default)]
     pub modalities: Option<Vec<String>>,
+    /// Whom the request is for, in the caller's words: usage can be shown by it. At most 512 bytes.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The newer name of `user`.
+    #[serde(default)]
+    pub safety_identifier: Option<String>,
+    /// Tags that usage can be shown by: at most 16, names of 64 bytes, values that are strings of 512 bytes.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, Value>>,
     /// Extension: keep the `k` most likely tokens; 0 keeps all.
     #[serde(default)]
     pub top_k: Option<i64>,

@@ -46,6 +46,12 @@ pub struct CompletionRequest {
     /// Report the log-probability of every token and of this many most likely ones, 0 to 20.
     #[serde(default)]
     pub logprobs: Option<i64>,
+    /// Whom the request is for, in the caller's words: usage can be shown by it. At most 512 bytes.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Extension: tags that usage can be shown by: at most 16, names of 64 bytes, values that are strings of 512 bytes.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, Value>>,
     /// Repeat the prompt before the answer.
     #[serde(default)]
     pub echo: Option<bool>,

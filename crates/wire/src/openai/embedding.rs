@@ -1,6 +1,9 @@
 //! `/v1/embeddings`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::Prompt;
@@ -18,6 +21,12 @@ pub struct EmbeddingRequest {
     /// Length of the vectors, where the model was trained to have them cut. Default: the model's own.
     #[serde(default)]
     pub dimensions: Option<i64>,
+    /// Whom the request is for, in the caller's words: usage can be shown by it. At most 512 bytes.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Extension: tags that usage can be shown by: at most 16, names of 64 bytes, values that are strings of 512 bytes.
+    #[serde(default)]
+    pub metadata: Option<BTreeMap<String, Value>>,
 }
 
 /// The vectors.

@@ -19,6 +19,7 @@ use crate::{
     error::ApiError,
     exchange::Exchange,
     generation::{self, Ask, Generation, collect},
+    labels,
     notes::merged_system,
     sse,
 };
@@ -36,12 +37,13 @@ pub(crate) async fn messages(
     State(service): State<Service>,
     caller: Caller,
     exchange: Exchange,
-    Json(body): Json<MessagesRequest>,
+    Json(mut body): Json<MessagesRequest>,
 ) -> Result<Response, ApiError> {
+    let labels = labels::anthropic(body.metadata.take().and_then(|metadata| metadata.user_id))?;
     let (ask, stream) = convert::messages(body, &caller)?;
     let request_id = exchange.id().to_owned();
     let head = Head { id: service.new_id("msg_"), model: ask.model.clone(), request_id };
-    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let admitted = admit(&service, &caller, exchange, &ask.model)?.labelled(labels);
     let generation = Generation::new(&service, admitted, ask);
     if stream {
         return sse::respond(generation, MessageStream::new(head), service.config()).await;

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Service,
-    admission::{Admitted, admit},
+    admission::{Admitted, admit, unless_revoked},
     body::Json,
     caller::Caller,
     embedding::{Vectors, embed as embed_all},
@@ -93,7 +93,7 @@ async fn answer(
 
 /// Loads the model, where it is not in memory.
 async fn load(service: &Service, mut admitted: Admitted, model: &str) -> Result<(), inference::Error> {
-    let result = service.catalog().backend(model).await.map(drop);
+    let result = unless_revoked(admitted.revocation(), service.catalog().backend(model)).await.map(drop);
     admitted.answer(&result);
     result
 }

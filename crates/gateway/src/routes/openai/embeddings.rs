@@ -16,6 +16,7 @@ use crate::{
     embedding::{Vectors, embed},
     error::ApiError,
     exchange::Exchange,
+    labels,
     parameter::integer,
 };
 
@@ -42,10 +43,11 @@ pub(crate) async fn embeddings(
     State(service): State<Service>,
     caller: Caller,
     exchange: Exchange,
-    Json(body): Json<EmbeddingRequest>,
+    Json(mut body): Json<EmbeddingRequest>,
 ) -> Result<axum::Json<EmbeddingResponse>, ApiError> {
+    let labels = labels::openai(None, body.user.take(), body.metadata.take())?;
     let (model, request, encoding) = convert(body)?;
-    let admitted = admit(&service, &caller, exchange, &model)?;
+    let admitted = admit(&service, &caller, exchange, &model)?.labelled(labels);
     let vectors = embed(&service, admitted, &model, request).await?;
     Ok(axum::Json(render(model, vectors, encoding)))
 }

@@ -19,6 +19,7 @@ use crate::{
     error::ApiError,
     exchange::Exchange,
     generation::{Ask, Generation, collect},
+    labels,
     notes::merged_system,
     sse,
 };
@@ -36,11 +37,12 @@ pub(crate) async fn chat_completions(
     State(service): State<Service>,
     caller: Caller,
     exchange: Exchange,
-    Json(body): Json<ChatRequest>,
+    Json(mut body): Json<ChatRequest>,
 ) -> Result<Response, ApiError> {
+    let labels = labels::openai(body.safety_identifier.take(), body.user.take(), body.metadata.take())?;
     let (ask, render) = convert::chat(body, &caller, service.config())?;
     let head = Head::new(service.new_id("chatcmpl-"), ask.model.clone());
-    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let admitted = admit(&service, &caller, exchange, &ask.model)?.labelled(labels);
     let generation = Generation::new(&service, admitted, ask);
     if render.stream {
         return sse::respond(generation, ChatStream::new(head, render), service.config()).await;
@@ -62,11 +64,12 @@ pub(crate) async fn completions(
     State(service): State<Service>,
     caller: Caller,
     exchange: Exchange,
-    Json(body): Json<CompletionRequest>,
+    Json(mut body): Json<CompletionRequest>,
 ) -> Result<Response, ApiError> {
+    let labels = labels::openai(None, body.user.take(), body.metadata.take())?;
     let (ask, render) = convert::completion(body, &caller, service.config())?;
     let head = Head::new(service.new_id("cmpl-"), ask.model.clone());
-    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let admitted = admit(&service, &caller, exchange, &ask.model)?.labelled(labels);
     let generation = Generation::new(&service, admitted, ask);
     if render.stream {
         return sse::respond(generation, CompletionStream::new(head, render), service.config()).await;

@@ -28,6 +28,7 @@ use crate::{
     error::ApiError,
     exchange::Exchange,
     generation::Generation,
+    labels,
     notes::merged_system,
     parameter::{integer, not_supported},
     sse,
@@ -52,11 +53,12 @@ pub(crate) async fn create(
     exchange: Exchange,
     Json(body): Json<ResponseRequest>,
 ) -> Result<Response, ApiError> {
+    let labels = labels::response(body.user.as_deref(), body.metadata.as_ref())?;
     let asked = convert::read(body, &caller, service.config())?;
     let earlier = kept::earlier(&service, &caller.tenant(), asked.previous).await?;
     let ask = asked.ask(earlier)?;
     let room = asked.response.background.then(|| background::enter(&service, &ask.model)).transpose()?;
-    let admitted = admit(&service, &caller, exchange, &ask.model)?;
+    let admitted = admit(&service, &caller, exchange, &ask.model)?.labelled(labels);
     let mut generation = Generation::new(&service, admitted, ask);
     let keeper = Keeper::new(&service, &caller, &asked);
     let mut draft = Draft::new(asked.response.clone(), asked.logprobs());
