@@ -57,7 +57,7 @@ async fn a_response_is_its_projects_alone() {
     assert_eq!(store.response(&TENANT, id(1), NOW).await.unwrap(), Some(response));
     assert!(store.change_response(changed.clone()).await.unwrap());
     assert_eq!(store.response(&TENANT, id(1), NOW).await.unwrap(), Some(changed.clone()));
-    assert_eq!(store.running_responses(9).await.unwrap(), [changed.clone()]);
+    assert_eq!(store.running_responses(9).await.unwrap(), std::slice::from_ref(&changed));
     assert!(store.delete_response(&TENANT, id(1)).await.unwrap());
     assert!(!store.delete_response(&TENANT, id(1)).await.unwrap());
     assert!(!store.change_response(changed).await.unwrap(), "what is deleted stays so");

@@ -38,11 +38,11 @@ pub(super) struct Render {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CountsIn {
     /// None.
-    NoChunk,
+    Nowhere,
     /// A last one of its own.
-    LastChunk,
+    Last,
     /// That, and each one before it as far as it has come.
-    EveryChunk,
+    Every,
 }
 
 /// OpenAI's default for completions, which have no turn to end.
@@ -212,9 +212,9 @@ impl Options {
         let asked =
             |option: fn(&StreamOptions) -> Option<bool>| self.stream_options.as_ref().and_then(option) == Some(true);
         let counts = match (asked(|options| options.include_usage), asked(|options| options.continuous_usage_stats)) {
-            (_, true) => CountsIn::EveryChunk,
-            (true, false) => CountsIn::LastChunk,
-            (false, false) => CountsIn::NoChunk,
+            (_, true) => CountsIn::Every,
+            (true, false) => CountsIn::Last,
+            (false, false) => CountsIn::Nowhere,
         };
         let render = Render { stream, counts, choices, logprobs: self.logprobs };
         Ok((Ask { model: self.model, requests: inputs.into_iter().map(request).collect() }, render))

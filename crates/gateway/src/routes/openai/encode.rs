@@ -55,9 +55,9 @@ fn usage_of_chunk(
     running: inference::Usage,
 ) -> Option<Option<Usage>> {
     match counts {
-        CountsIn::NoChunk => None,
-        CountsIn::LastChunk => Some(last.map(usage)),
-        CountsIn::EveryChunk => Some(Some(usage(last.unwrap_or(running)))),
+        CountsIn::Nowhere => None,
+        CountsIn::Last => Some(last.map(usage)),
+        CountsIn::Every => Some(Some(usage(last.unwrap_or(running)))),
     }
 }
 

@@ -165,7 +165,7 @@ impl Encode for ChatStream {
                 }
             }
             Event::Done(counts) => {
-                if self.render.counts != CountsIn::NoChunk {
+                if self.render.counts != CountsIn::Nowhere {
                     self.chunk(Vec::new(), Some(counts), frames);
                 }
                 frames.done();

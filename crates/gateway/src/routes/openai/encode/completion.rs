@@ -105,7 +105,7 @@ impl Encode for CompletionStream {
                 self.chunk(vec![end], None, frames);
             }
             Event::Done(counts) => {
-                if self.render.counts != CountsIn::NoChunk {
+                if self.render.counts != CountsIn::Nowhere {
                     self.chunk(Vec::new(), Some(counts), frames);
                 }
                 frames.done();

@@ -43,13 +43,13 @@ fn concatenate(frames: &[String], render: Render, text_of: fn(&Value) -> Option<
     let (done, chunks) = frames.split_last().unwrap();
     assert_eq!(done, "[DONE]");
     let mut chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
-    if render.counts == CountsIn::NoChunk {
+    if render.counts == CountsIn::Nowhere {
         assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
     } else {
         let last = chunks.pop().unwrap();
         assert_eq!(last["choices"], json!([]));
         assert!(last["usage"].is_object());
-        if render.counts == CountsIn::LastChunk {
+        if render.counts == CountsIn::Last {
             assert!(chunks.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
         } else {
             let tokens = |chunk: &Value| chunk["usage"]["completion_tokens"].as_u64().unwrap();
@@ -168,7 +168,7 @@ prop_compose! {
     /// Pieces for up to three choices in any order, each choice finished once, then `Done`.
     fn script()(
         logprobs in option::of(0u32..3),
-        counts_in in prop_oneof![Just(CountsIn::NoChunk), Just(CountsIn::LastChunk), Just(CountsIn::EveryChunk)],
+        counts_in in prop_oneof![Just(CountsIn::Nowhere), Just(CountsIn::Last), Just(CountsIn::Every)],
         reasons in vec(any::<bool>(), 1..4),
     )(
         pieces in vec((0..reasons.len() as u32, 0..6, "\\PC{0,3}", vec(token(), 0..3)), 0..12),
@@ -206,7 +206,7 @@ proptest! {
     }
 }
 
-const PLAIN: Render = Render { stream: true, counts: CountsIn::NoChunk, choices: 1, logprobs: None };
+const PLAIN: Render = Render { stream: true, counts: CountsIn::Nowhere, choices: 1, logprobs: None };
 
 #[test]
 fn a_chat_stream_looks_as_clients_expect() {
@@ -231,12 +231,12 @@ fn a_chat_stream_looks_as_clients_expect() {
             json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}}),
         ),
     ];
-    let found = frames(ChatStream::new(head(), Render { counts: CountsIn::LastChunk, ..PLAIN }), &events);
+    let found = frames(ChatStream::new(head(), Render { counts: CountsIn::Last, ..PLAIN }), &events);
     assert_eq!(found.last().unwrap(), "[DONE]");
     let found: Vec<Value> = found[..4].iter().map(|frame| serde_json::from_str(frame).unwrap()).collect();
     assert_eq!(found, expect);
     // The counts so far, where every chunk is to tell them.
-    let found = frames(ChatStream::new(head(), Render { counts: CountsIn::EveryChunk, ..PLAIN }), &events);
+    let found = frames(ChatStream::new(head(), Render { counts: CountsIn::Every, ..PLAIN }), &events);
     let tokens = |frame: &String| serde_json::from_str::<Value>(frame).unwrap()["usage"]["completion_tokens"].clone();
     assert_eq!(found[..4].iter().map(tokens).collect::<Vec<_>>(), [1, 1, 2, 2]);
 }
