@@ -139,7 +139,7 @@ pub struct EdgeArgs {
     /// Address to listen on [default: 127.0.0.1:8080].
     #[arg(long, env = "MODELWORKS_LISTEN", value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
-    /// Where browsers find the server, such as https://models.example.org, if that is not where it listens. With https their
+    /// Where browsers find the server, such as `https://models.example.org`, if that is not where it listens. With https their
     /// cookies are sent over nothing else.
     #[arg(long, env = "MODELWORKS_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
@@ -155,7 +155,7 @@ pub struct EdgeArgs {
     /// Network of proxies, such as 10.0.0.0/8, whose X-Forwarded-For is believed; may be given several times [default: none].
     #[arg(long = "trusted-proxy", env = "MODELWORKS_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',', value_parser = network)]
     pub trusted_proxies: Vec<IpNet>,
-    /// Origin, such as https://app.example.org, whose pages may call the public API; may be given several times [default: none].
+    /// Origin, such as `https://app.example.org`, whose pages may call the public API; may be given several times [default: none].
     #[arg(long = "cors-origin", env = "MODELWORKS_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
 }
