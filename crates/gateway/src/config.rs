@@ -15,7 +15,8 @@ pub struct Config {
     pub secure: bool,
     /// Largest request body, in bytes; a larger one is answered with 413.
     pub max_body_bytes: usize,
-    /// Connections held at a time. More wait in the kernel's queue.
+    /// Connections held at a time, by each listener for itself, so that a flood at one leaves the others open. More wait in the
+    /// kernel's queue.
     pub max_connections: usize,
     /// Choices (`n` times the number of prompts) that one request may ask for.
     pub max_choices: u32,
