@@ -2,13 +2,23 @@
 
 use std::{fmt::Display, ops::RangeInclusive};
 
-use inference::{Tool, ToolChoice};
+use axum::extract::{Query, rejection::QueryRejection};
+use inference::{Error, Tool, ToolChoice};
 use serde_json::Value;
 
 use crate::error::ApiError;
 
 /// OpenAI takes 4; more do no harm, up to what is cheap to look for.
 const MOST_STOPS: usize = 16;
+
+/// The parameters of a query.
+pub(crate) fn query<T>(read: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
+    let Query(query) = read.map_err(|error| Error::Invalid {
+        parameter: None,
+        message: format!("the query cannot be read: {}", error.body_text()),
+    })?;
+    Ok(query)
+}
 
 /// A number within `range`.
 pub(crate) fn number(parameter: &str, value: Option<f64>, range: RangeInclusive<f64>) -> Result<Option<f32>, ApiError> {

@@ -192,32 +192,35 @@ fn edge(args: EdgeArgs, file: &File) -> Result<Edge> {
         admin_listen.is_none_or(|admin| admin != listen || admin.port() == 0),
         "--admin-listen and --listen are both {listen}; leave --admin-listen away to have one address for all"
     );
-    let cors_origins = origins.iter().map(|text| origin(text)).collect::<Result<_>>()?;
+    let cors_origins = origins.iter().map(|text| cors_origin(text)).collect::<Result<_>>()?;
     let public_url = args.public_url.as_ref().or(file.public_url.as_ref()).map(|text| public_url(text)).transpose()?;
     Ok(Edge { listen, public_url, admin_listen, certificate, trusted_proxies, cors_origins })
 }
 
-/// An origin as browsers write it: scheme, host and perhaps a port, in lower case.
-fn origin(text: &str) -> Result<HeaderValue> {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let is_plain = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ']);
+/// The origin (RFC 6454) of an address of nothing but scheme, host and perhaps port, as browsers write it.
+fn origin(text: &str) -> Option<String> {
+    let url: reqwest::Url = text.parse().ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (matches!(url.scheme(), "http" | "https") && bare).then(|| url.origin().ascii_serialization())
+}
+
+/// An origin that is compared with what browsers say, and so is written as they do.
+fn cors_origin(text: &str) -> Result<HeaderValue> {
     ensure!(
-        host.is_some_and(is_plain) && !text.contains(|c: char| c.is_ascii_uppercase()),
+        origin(text).is_some_and(|origin| origin == text) && !text.contains('*'),
         "--cors-origin is `{text}`; an origin is written as browsers do, such as https://app.example.org or \
          http://localhost:3000, without a path"
     );
     HeaderValue::from_str(text).with_context(|| format!("--cors-origin is `{text}`"))
 }
 
-/// The origin (RFC 6454) that a browser says.
 fn public_url(text: &str) -> Result<Box<str>> {
-    let url: reqwest::Url = text.parse().with_context(|| format!("--public-url: `{text}` is not an address"))?;
-    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-    ensure!(
-        matches!(url.scheme(), "http" | "https") && bare,
-        "--public-url is `{text}`; it must be http:// or https:// and a host, such as https://models.example.org"
-    );
-    Ok(url.origin().ascii_serialization().into())
+    let origin = origin(text).with_context(|| {
+        format!(
+            "--public-url is `{text}`; it must be http:// or https:// and a host, such as https://models.example.org"
+        )
+    })?;
+    Ok(origin.into())
 }
 
 /// Checks what concerns the engine and fills the rest from what the machine grants.

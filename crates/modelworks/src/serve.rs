@@ -63,8 +63,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let annex = administration(&tenants, secure);
     let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
-    let mut tasks =
-        vec![tenants.watch(Arc::clone(&catalog)), tenants.note_uses(), tenants.sweep(), tenants.expire_rows()];
+    let mut tasks = Vec::from(tenants.upkeep());
+    tasks.push(tenants.watch(Arc::clone(&catalog)));
     if let Some(certificate) = edge.certificate {
         tasks.push(reload_on_hangup(certificate)?);
     }

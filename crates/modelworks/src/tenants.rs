@@ -31,10 +31,11 @@ const LOCAL: KeyId = KeyId::from_bytes(*b"local access key");
 const NOTE: Duration = Duration::from_secs(30);
 
 /// How often request rows are deleted whose time is over.
-const EXPIRE: Duration = Duration::from_secs(60 * 60);
+const EXPIRE_REQUESTS: Duration = Duration::from_secs(60 * 60);
+
 /// How often responses are deleted that have expired, and how many in one transaction.
-const SWEEP: Duration = Duration::from_secs(60);
-const SWEPT: u32 = 500;
+const EXPIRE_RESPONSES: Duration = Duration::from_secs(60);
+const RESPONSES_AT_ONCE: u32 = 500;
 
 /// How often it is looked whether another process pulled a model.
 const LOOK: Duration = Duration::from_millis(500);
@@ -77,47 +78,19 @@ impl Tenants {
         Ok(Self { store, tenancy, local, _lock: lock })
     }
 
-    /// Writes down now and then when keys and sessions were last used, until it is aborted.
-    pub fn note_uses(&self) -> JoinHandle<()> {
+    /// Writes down now and then when keys and sessions were last used, and deletes what is not to be kept any longer, until
+    /// the tasks are aborted.
+    pub fn upkeep(&self) -> [JoinHandle<()>; 3] {
         let (store, tenancy) = (self.store.clone(), self.tenancy.clone());
-        tokio::spawn(async move {
-            let mut turns = tokio::time::interval(NOTE);
-            loop {
-                turns.tick().await;
-                note_use(&store, &tenancy).await;
-            }
-        })
-    }
-
-    /// Deletes request rows whose time is over, at the start and now and then, until it is aborted.
-    pub fn expire_rows(&self) -> JoinHandle<()> {
+        let note = move || {
+            let (store, tenancy) = (store.clone(), tenancy.clone());
+            async move { note_use(&store, &tenancy).await }
+        };
         let store = self.store.clone();
-        tokio::spawn(async move {
-            let mut turns = tokio::time::interval(EXPIRE);
-            loop {
-                turns.tick().await;
-                match store.delete_expired(now()).await {
-                    Ok(0) => {}
-                    Ok(rows) => tracing::info!(rows, "request rows were deleted, because their time is over"),
-                    Err(error) => tracing::warn!(
-                        error = &error as &dyn std::error::Error,
-                        "request rows whose time is over are not deleted yet"
-                    ),
-                }
-            }
-        })
-    }
-
-    /// Deletes now and then what is not to be kept any longer, until it is aborted.
-    pub fn sweep(&self) -> JoinHandle<()> {
+        let requests = move || expire_requests(store.clone(), now());
         let store = self.store.clone();
-        tokio::spawn(async move {
-            let mut turns = tokio::time::interval(SWEEP);
-            loop {
-                turns.tick().await;
-                sweep(&store, now()).await;
-            }
-        })
+        let responses = move || expire_responses(store.clone(), now());
+        [every(NOTE, note), every(EXPIRE_REQUESTS, requests), every(EXPIRE_RESPONSES, responses)]
     }
 
     /// Does for models that are pulled from now on what [`Tenants::open`] did for those there were, until it is aborted.
@@ -167,11 +140,37 @@ pub async fn note_use(store: &Store, tenancy: &Tenancy) {
     }
 }
 
-/// Deletes all that has expired, a part at a time so that nothing else waits for long.
-async fn sweep(store: &Store, now: Timestamp) {
+/// Does something at once and after each `period`, until it is aborted.
+fn every<F>(period: Duration, work: impl Fn() -> F + Send + 'static) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(async move {
+        let mut turns = tokio::time::interval(period);
+        loop {
+            turns.tick().await;
+            work().await;
+        }
+    })
+}
+
+/// Deletes the request rows whose time is over.
+async fn expire_requests(store: Store, now: Timestamp) {
+    match store.delete_expired(now).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "request rows were deleted, because their time is over"),
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "request rows whose time is over are not deleted yet");
+        }
+    }
+}
+
+/// Deletes the responses that have expired, a part at a time so that nothing else waits for long.
+async fn expire_responses(store: Store, now: Timestamp) {
     loop {
-        match store.delete_expired_responses(now, SWEPT).await {
-            Ok(deleted) if deleted < u64::from(SWEPT) => return,
+        match store.delete_expired_responses(now, RESPONSES_AT_ONCE).await {
+            Ok(deleted) if deleted < u64::from(RESPONSES_AT_ONCE) => return,
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "expired responses were not deleted");

@@ -14,3 +14,4 @@ pub mod openai;
 pub mod rerank;
 pub mod tenant;
 mod text_or_list;
+mod text_or_map;

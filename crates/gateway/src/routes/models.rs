@@ -18,6 +18,7 @@ use crate::{
     caller::Caller,
     error::ApiError,
     family::Family,
+    parameter,
     routes::{anthropic, openai},
 };
 
@@ -42,10 +43,7 @@ pub(crate) async fn list(
             Ok(Json(ModelList::OpenAi(wire::openai::ModelList { object: "list", data })))
         }
         Family::Anthropic => {
-            let Query(page) = page.map_err(|error| inference::Error::Invalid {
-                parameter: None,
-                message: format!("the query cannot be read: {}", error.body_text()),
-            })?;
+            let page = parameter::query(page)?;
             Ok(Json(ModelList::Anthropic(anthropic::models::page(entries, &page)?)))
         }
     }

@@ -16,7 +16,7 @@ use wire::{
     tenant::{Bucket, Format, UsageList, UsageQuery, UsageSum},
 };
 
-use crate::{Service, caller::Caller, error::ApiError, tenancy::now};
+use crate::{Service, caller::Caller, error::ApiError, parameter, tenancy::now};
 
 /// Longest stretch of one report.
 const MOST_DAYS: i64 = 400;
@@ -43,10 +43,7 @@ pub(crate) async fn usage(
     headers: HeaderMap,
     query: Result<Query<UsageQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    let Query(query) = query.map_err(|error| inference::Error::Invalid {
-        parameter: None,
-        message: format!("the query cannot be read: {}", error.body_text()),
-    })?;
+    let query = parameter::query(query)?;
     let tenant = caller.tenant();
     let org = match &query.organisation_id {
         None => tenant.org,

@@ -1,15 +1,13 @@
 //! `/v1/responses`: what is asked, and the object that answers.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{ResponseInput, ResponseItem};
+use crate::text_or_map;
 
 /// Asks for a response.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -162,23 +160,8 @@ pub struct ResponseNamedTool {
 
 impl<'de> Deserialize<'de> for ResponseToolChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrMap;
-        impl<'de> Visitor<'de> for TextOrMap {
-            type Value = ResponseToolChoice;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`auto`, `none`, `required` or an object that names a function")
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<ResponseToolChoice, E> {
-                Ok(ResponseToolChoice::Mode(value.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ResponseToolChoice, A::Error> {
-                ResponseNamedTool::deserialize(MapAccessDeserializer::new(map)).map(ResponseToolChoice::Named)
-            }
-        }
-        deserializer.deserialize_any(TextOrMap)
+        let expecting = "`auto`, `none`, `required` or an object that names a function";
+        text_or_map::deserialize(deserializer, expecting, Self::Mode, Self::Named)
     }
 }
 

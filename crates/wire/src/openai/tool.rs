@@ -1,13 +1,10 @@
 //! Tools and their calls, in chat completions.
 
-use std::fmt;
-
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+use crate::text_or_map;
 
 /// A tool that the model may call.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -64,23 +61,8 @@ pub struct NamedFunction {
 
 impl<'de> Deserialize<'de> for ToolChoice {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextOrMap;
-        impl<'de> Visitor<'de> for TextOrMap {
-            type Value = ToolChoice;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`auto`, `none`, `required` or an object that names a tool")
-            }
-
-            fn visit_str<E>(self, value: &str) -> Result<ToolChoice, E> {
-                Ok(ToolChoice::Mode(value.to_owned()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ToolChoice, A::Error> {
-                NamedTool::deserialize(MapAccessDeserializer::new(map)).map(ToolChoice::Named)
-            }
-        }
-        deserializer.deserialize_any(TextOrMap)
+        let expecting = "`auto`, `none`, `required` or an object that names a tool";
+        text_or_map::deserialize(deserializer, expecting, Self::Mode, Self::Named)
     }
 }
 

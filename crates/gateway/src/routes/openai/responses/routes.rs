@@ -30,7 +30,7 @@ use crate::{
     generation::Generation,
     labels,
     notes::merged_system,
-    parameter::{integer, not_supported},
+    parameter::{self, integer, not_supported},
     sse,
 };
 
@@ -100,7 +100,7 @@ pub(crate) async fn retrieve(
     Path(id): Path<String>,
     query: Result<Query<ResponseQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    if read(query)?.stream == Some(true) {
+    if parameter::query(query)?.stream == Some(true) {
         return Err(not_supported("stream"));
     }
     kept::find(&service, &caller.tenant(), &id).await.map(stored)
@@ -168,7 +168,7 @@ pub(crate) async fn input_items(
     Path(id): Path<String>,
     query: Result<Query<ItemQuery>, QueryRejection>,
 ) -> Result<axum::Json<ResponseItemList>, ApiError> {
-    let ItemQuery { after, limit, order } = read(query)?;
+    let ItemQuery { after, limit, order } = parameter::query(query)?;
     let limit = integer("limit", limit, 1..=MOST_ITEMS)?.unwrap_or(ITEMS) as usize;
     let mut items = kept::answered(&service, &caller.tenant(), &id).await?;
     match order.as_deref() {
@@ -195,12 +195,4 @@ pub(crate) async fn input_items(
 fn stored(row: StoredResponse) -> Response {
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (headers, Body::from(String::from(row.response))).into_response()
-}
-
-fn read<T>(query: Result<Query<T>, QueryRejection>) -> Result<T, ApiError> {
-    let Query(query) = query.map_err(|error| inference::Error::Invalid {
-        parameter: None,
-        message: format!("the query cannot be read: {}", error.body_text()),
-    })?;
-    Ok(query)
 }
