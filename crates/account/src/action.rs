@@ -21,6 +21,8 @@ pub enum Action {
     ManageProjects,
     /// See the keys of others (never their secrets).
     ReadKeys,
+    /// See one's own.
+    ReadOwnKeys,
     /// Make, change, rotate and revoke anybody's keys.
     ManageKeys,
     /// The same with one's own.
@@ -65,7 +67,7 @@ pub enum Action {
 
 impl Action {
     /// All there are.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ReadOrganisation,
         Self::ChangeOrganisation,
         Self::DeleteOrganisation,
@@ -74,6 +76,7 @@ impl Action {
         Self::ReadProjects,
         Self::ManageProjects,
         Self::ReadKeys,
+        Self::ReadOwnKeys,
         Self::ManageKeys,
         Self::ManageOwnKeys,
         Self::ReadLimits,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use thiserror::Error;
 
-use crate::{Authority, KeyId, KeyedHash, Name, OrgId, ProjectId, Scopes, Timestamp};
+use crate::{Authority, Forbidden, KeyId, KeyedHash, Name, OrgId, ProjectId, Role, Scopes, Timestamp, UserId};
 
 /// An API key. Its secret is not here: only the keyed hash is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Key {
     pub org: OrgId,
     /// What it belongs to.
     pub project: ProjectId,
+    /// Whose it is; none for one that is its project's alone.
+    pub owner: Option<UserId>,
     /// What people call it.
     pub name: Name,
     /// What it is for.
@@ -102,6 +104,16 @@ impl Key {
         Authority::of_scopes(self.scopes, self.org, self.project)
     }
 
+    /// Refuses a key that may do more than its owner, who is this in its organisation; `None` stands for no membership. A key
+    /// without an owner may do what its scopes say.
+    pub fn check_owner(&self, role: Option<Role>) -> Result<(), Forbidden> {
+        match (self.owner, role) {
+            (None, _) => Ok(()),
+            (Some(_), None) => Err(Forbidden::Elsewhere),
+            (Some(_), Some(role)) => Authority::of_role(role, self.org).may_grant(self.scopes.actions()),
+        }
+    }
+
     /// Replaces the secret; the one before works for `grace` more. Of two rotations in a row only the last secret but
     /// one is kept, so that there are never more than two.
     pub fn rotate(&mut self, secret: KeyedHash, now: Timestamp, grace: Duration) {
@@ -118,6 +130,7 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Scope;
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millis(millis)
@@ -132,6 +145,7 @@ mod tests {
             id: KeyId::from_bytes([1; 16]),
             org: OrgId::from_bytes([2; 16]),
             project: ProjectId::from_bytes([3; 16]),
+            owner: None,
             name: Name::default_name(),
             scopes: Scopes::all(),
             models: ModelAccess::All,
@@ -173,6 +187,23 @@ mod tests {
         for which in [1, 2] {
             assert_eq!(key.check(&secret(which), at(4100)), Err(KeyRefusal::Revoked { at: at(4000) }));
         }
+    }
+
+    #[test]
+    fn a_key_does_no_more_than_its_owner_may() {
+        for role in Role::ALL.into_iter().map(Some).chain([None]) {
+            for scope in Scope::ALL {
+                let scopes = Scopes::of(&[scope]);
+                let free = Key { scopes, ..key() };
+                assert_eq!(free.check_owner(role), Ok(()));
+                let owned = Key { owner: Some(UserId::from_bytes([4; 16])), ..free };
+                let expect = role.is_some_and(|role| scope.actions().iter().all(|action| role.may(action)));
+                assert_eq!(owned.check_owner(role).is_ok(), expect, "{role:?} {scope:?}");
+            }
+        }
+        // Who belongs to it no more has no key there, not even one for nothing.
+        let nothing = Key { owner: Some(UserId::from_bytes([4; 16])), scopes: Scopes::NONE, ..key() };
+        assert!(nothing.check_owner(Some(Role::Billing)).is_ok() && nothing.check_owner(None).is_err());
     }
 
     #[test]

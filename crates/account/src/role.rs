@@ -39,6 +39,7 @@ const TABLE: [(Action, [bool; 6]); Action::ALL.len()] = [
     (Action::ReadProjects, [Y, Y, Y, Y, Y, Y]),
     (Action::ManageProjects, [Y, Y, N, N, N, Y]),
     (Action::ReadKeys, [Y, Y, N, Y, N, Y]),
+    (Action::ReadOwnKeys, [Y, Y, Y, Y, N, Y]),
     (Action::ManageKeys, [Y, Y, N, N, N, Y]),
     (Action::ManageOwnKeys, [Y, Y, Y, N, N, Y]),
     (Action::ReadLimits, [Y, Y, Y, Y, Y, Y]),

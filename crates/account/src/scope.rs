@@ -118,7 +118,7 @@ impl Scope {
             Self::AdminOrganisation => Actions::of(&[A::ReadOrganisation, A::ChangeOrganisation]),
             Self::AdminMembers => Actions::of(&[A::ReadMembers, A::ManageMembers]),
             Self::AdminProjects => Actions::of(&[A::ReadProjects, A::ManageProjects]),
-            Self::AdminKeys => Actions::of(&[A::ReadKeys, A::ManageKeys, A::ManageOwnKeys]),
+            Self::AdminKeys => Actions::of(&[A::ReadKeys, A::ReadOwnKeys, A::ManageKeys, A::ManageOwnKeys]),
             Self::AdminLimits => Actions::of(&[A::ReadLimits, A::ManageLimits]),
             Self::AdminRequests => Actions::of(&[A::ReadRequests]),
             Self::AdminBilling => Actions::of(&[A::ReadUsage, A::ReadBills, A::RedeemCredits]),

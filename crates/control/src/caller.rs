@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use account::{
     Action, Actions, Authority, Forbidden, Identity, Key, OrgId, Person, ProjectId, Reach, Role, Scopes, Session,
+    UserId,
 };
 use axum::{extract::FromRequestParts, http::request::Parts};
 use store::Act;
@@ -56,6 +57,19 @@ impl Caller {
     /// Refuses what the caller may not do at `place`.
     pub(crate) fn may(&self, action: Action, place: Reach) -> Result<(), ApiError> {
         Ok(self.identity.may(action, place)?)
+    }
+
+    /// Refuses what the caller may not do to a key, or to what belongs to it.
+    pub(crate) fn may_with(&self, action: Action, key: &Key) -> Result<(), ApiError> {
+        Ok(self.identity.may_with(action, key)?)
+    }
+
+    /// Whose the keys are that the caller makes: a member's own. Operators and keys make them for projects.
+    pub(crate) fn member(&self, org: OrgId) -> Option<UserId> {
+        match &self.identity {
+            Identity::Person(person, _) if !person.operator && person.roles.contains_key(&org) => Some(person.id),
+            _ => None,
+        }
     }
 
     /// Whether the caller reaches every organisation with what it may do.

@@ -16,7 +16,7 @@ use serde_json::Value;
 use store::{Act, Applied, Change, Once, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{Caller, Config, attempts::Attempts, body::Wish, error::ApiError, passwords::Passwords};
+use crate::{Caller, Config, attempts::Attempts, body::Wish, convert, error::ApiError, passwords::Passwords};
 
 /// Told of each change as soon as it is durable, in the order in which they were made.
 pub type Publish = Box<dyn Fn(&Change) + Send + Sync>;
@@ -139,13 +139,15 @@ impl Control {
         (self.0.publish)(change);
     }
 
-    /// Makes all of these changes or none. Goes on when the caller hangs up: what is durable must become known.
+    /// Makes all of these changes or none, and ends keys that may do more than their owners from then on. Goes on when the caller hangs up: what is durable must become known.
     pub(crate) async fn commit(
         &self,
         turn: Turn,
         changes: Vec<(Change, Act)>,
         once: Option<Once>,
     ) -> Result<Applied, ApiError> {
+        let mut changes = changes;
+        changes.extend(self.keys_that_end(&changes).await?);
         let shared = Arc::clone(&self.0);
         let task = tokio::spawn(async move {
             let applied = shared.store.apply_all(changes.clone(), once).await;
@@ -156,6 +158,30 @@ impl Control {
             applied
         });
         Ok(task.await.map_err(|_| ApiError::Internal)??)
+    }
+
+    /// The end of each key that may do more than its owner, once these changes are made. It stands here so that nobody who
+    /// takes a role away has to think of it.
+    async fn keys_that_end(&self, changes: &[(Change, Act)]) -> Result<Vec<(Change, Act)>, ApiError> {
+        let mut ends = Vec::new();
+        for (change, act) in changes {
+            let (user, place, role) = match change {
+                Change::SetMember { org, user, role } => (*user, Some(*org), *role),
+                Change::RemoveUser(user) => (*user, None, None),
+                _ => continue,
+            };
+            for mut record in self.store().keys_of(user).await? {
+                if place.is_some_and(|org| org != record.key.org) || record.key.check_owner(role).is_ok() {
+                    continue;
+                }
+                let before = text(&convert::key(&record));
+                record.key.revoke(act.at);
+                let after = text(&convert::key(&record));
+                let act = Act { before: Some(before.into()), after: Some(after.into()), ..act.clone() };
+                ends.push((Change::ChangeKey(record.key), act));
+            }
+        }
+        Ok(ends)
     }
 }
 

@@ -175,6 +175,7 @@ pub(crate) fn key(record: &KeyRecord) -> admin::Key {
         id: key.id.to_string(),
         organisation_id: key.org.to_string(),
         project_id: key.project.to_string(),
+        owner_id: key.owner.map(|user| user.to_string()),
         name: key.name.to_string(),
         scopes: scope_names(key),
         models: match &key.models {

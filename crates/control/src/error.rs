@@ -64,6 +64,14 @@ pub enum ApiError {
         /// What there can be only one of.
         what: &'static str,
     },
+    /// There are as many as there may be.
+    #[error("there are {most} {what} already, which is the most; end one first")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many there may be.
+        most: usize,
+    },
     /// Nobody would be left who may do everything in an organisation.
     #[error("an organisation that has an owner keeps one; make somebody else an owner first")]
     LastOwner,
@@ -108,6 +116,7 @@ impl ApiError {
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "request_too_large"),
             Self::Conflict { .. } => (StatusCode::CONFLICT, "conflict"),
+            Self::TooMany { .. } => (StatusCode::CONFLICT, "too_many"),
             Self::NoPrecondition => (StatusCode::PRECONDITION_REQUIRED, "precondition_required"),
             Self::Precondition => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
             Self::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
@@ -195,6 +204,7 @@ mod tests {
             ApiError::BodyTimeout,
             ApiError::BodyTooLarge { limit: 1 },
             ApiError::Conflict { what: "w" },
+            ApiError::TooMany { what: "w", most: 1 },
             ApiError::NoPrecondition,
             ApiError::Precondition,
             ApiError::OtherBody,

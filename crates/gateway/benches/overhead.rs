@@ -149,6 +149,7 @@ async fn serve_metered(data: &Path) -> SocketAddr {
         expires: None,
         revoked: None,
         secret: store.pepper().hash(&ApiKey::parse(KEY).expect("a key").hash()),
+        owner: None,
         previous: None,
     };
     let rates = PerClass([1_000_000, 1_000_000, 2_000_000, 0, 0, 0].map(Nano::new));

@@ -15,7 +15,7 @@ use account::{
 use anyhow::{Context, Result, bail};
 use catalog::Catalog;
 use gateway::Tenancy;
-use store::{Act, Change, Organisation, Project, Store, now};
+use store::{Act, Change, KeysOf, Organisation, Project, Store, now};
 use tokio::task::JoinHandle;
 
 /// Held by the one server of a data folder.
@@ -231,8 +231,9 @@ async fn ensure_admin_key(
     if store.keys().await?.iter().any(|key| key.secret == secret) {
         return Ok(());
     }
+    let of = KeysOf { project: Some(project), owner: None, name: Some(ADMIN) };
     // Of several with this name the first is the one that a first start made.
-    let known = store.key_page(org, Some(project), Some(ADMIN), None, 1).await?.pop();
+    let known = store.key_page(org, of, None, 1).await?.pop();
     let change = match known {
         Some(known) => {
             let mut key = Key { scopes: Scopes::all(), models: ModelAccess::All, expires: None, ..known.key };
@@ -256,7 +257,7 @@ async fn renew_local_key(store: &Store, org: OrgId, project: ProjectId, now: Tim
 
 fn all_powerful(id: KeyId, org: OrgId, project: ProjectId, name: Name, secret: KeyedHash) -> Key {
     let (scopes, models) = (Scopes::all(), ModelAccess::All);
-    Key { id, org, project, name, scopes, models, expires: None, revoked: None, secret, previous: None }
+    Key { id, org, project, owner: None, name, scopes, models, expires: None, revoked: None, secret, previous: None }
 }
 
 /// Prices models at zero that nobody has priced, as long as nothing here costs anything. Returns what it changed.
@@ -301,7 +302,13 @@ mod tests {
 
     async fn admin_key(tenants: &Tenants) -> Key {
         let org = tenants.store.organisations().await.unwrap()[0].id;
-        tenants.store.key_page(org, None, Some(ADMIN), None, 1).await.unwrap().remove(0).key
+        tenants
+            .store
+            .key_page(org, KeysOf { name: Some(ADMIN), ..KeysOf::default() }, None, 1)
+            .await
+            .unwrap()
+            .remove(0)
+            .key
     }
 
     #[tokio::test]

@@ -82,7 +82,7 @@ pub enum Change {
     },
     /// A new key.
     AddKey(Key),
-    /// Anything of a key but its project.
+    /// Anything of a key but its organisation and project.
     ChangeKey(Key),
     /// All limits of an owner.
     SetLimits {

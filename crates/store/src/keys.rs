@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use account::{Key, KeyId, KeyedHash, ModelAccess, OrgId, PreviousSecret, ProjectId, Scopes, Timestamp};
+use account::{Key, KeyId, KeyedHash, ModelAccess, OrgId, PreviousSecret, ProjectId, Scopes, Timestamp, UserId};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use crate::{
     Error, Store,
-    columns::{bytes, time, time_if},
+    columns::{bytes, bytes_if, time, time_if},
     tenants::name,
 };
 
@@ -22,11 +22,22 @@ pub struct KeyRecord {
     pub last_used: Option<Timestamp>,
 }
 
+/// Which keys of an organisation are listed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeysOf<'a> {
+    /// Only those of this project.
+    pub project: Option<ProjectId>,
+    /// Only those of this person.
+    pub owner: Option<UserId>,
+    /// Only those with this name.
+    pub name: Option<&'a str>,
+}
+
 /// What is read of a key, but for its models.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT keys.id, keys.org, keys.project, keys.name, keys.scopes, keys.all_models, keys.expires, keys.revoked,
+            "SELECT keys.id, keys.org, keys.project, keys.owner, keys.name, keys.scopes, keys.all_models, keys.expires, keys.revoked,
                     keys.created, keys.last_used, current.hash AS secret, earlier.hash AS previous,
                     earlier.until AS previous_until
              FROM keys JOIN secrets AS current ON current.key = keys.id AND current.until IS NULL
@@ -39,12 +50,13 @@ macro_rules! select {
 /// Adds a key.
 pub(crate) async fn add_key(connection: &mut SqliteConnection, key: &Key, now: Timestamp) -> Result<(), Error> {
     sqlx::query(
-        "INSERT INTO keys (id, org, project, name, scopes, all_models, expires, revoked, created)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO keys (id, org, project, owner, name, scopes, all_models, expires, revoked, created)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&key.id.as_bytes()[..])
     .bind(&key.org.as_bytes()[..])
     .bind(&key.project.as_bytes()[..])
+    .bind(key.owner.map(|user| user.as_bytes().to_vec()))
     .bind(key.name.as_str())
     .bind(key.scopes.to_string())
     .bind(key.models == ModelAccess::All)
@@ -57,12 +69,13 @@ pub(crate) async fn add_key(connection: &mut SqliteConnection, key: &Key, now: T
     write_secrets(connection, key).await
 }
 
-/// Writes what can change of a key: name, scopes, models, expiry, revocation, secrets.
+/// Writes what can change of a key: owner, name, scopes, models, expiry, revocation, secrets.
 pub(crate) async fn change_key(connection: &mut SqliteConnection, key: &Key) -> Result<(), Error> {
     let query = sqlx::query(
-        "UPDATE keys SET name = ?, scopes = ?, all_models = ?, expires = ?, revoked = ? WHERE org = ? AND id = ?",
+        "UPDATE keys SET owner = ?, name = ?, scopes = ?, all_models = ?, expires = ?, revoked = ? WHERE org = ? AND id = ?",
     );
     let done = query
+        .bind(key.owner.map(|user| user.as_bytes().to_vec()))
         .bind(key.name.as_str())
         .bind(key.scopes.to_string())
         .bind(key.models == ModelAccess::All)
@@ -118,27 +131,39 @@ impl Store {
         }
     }
 
-    /// Keys of an organisation in the order in which they were made, `most` of those behind `after`; only those of a
-    /// project or with a name, where these are given.
+    /// Keys of an organisation in the order in which they were made, `most` of those behind `after`.
     pub async fn key_page(
         &self,
         org: OrgId,
-        project: Option<ProjectId>,
-        name: Option<&str>,
+        of: KeysOf<'_>,
         after: Option<KeyId>,
         most: u32,
     ) -> Result<Vec<KeyRecord>, Error> {
         let mut transaction = self.readers().begin().await?;
         let query = sqlx::query(select!(
             "WHERE keys.org = ?1 AND (?2 IS NULL OR keys.project = ?2) AND (?3 IS NULL OR keys.name = ?3)
+                AND (?6 IS NULL OR keys.owner = ?6)
                 AND (?4 IS NULL OR (keys.created, keys.id) >
                     (SELECT last.created, last.id FROM keys AS last WHERE last.org = ?1 AND last.id = ?4))
              ORDER BY keys.created, keys.id LIMIT ?5"
         ));
-        let query = query.bind(&org.as_bytes()[..]).bind(project.map(|id| id.as_bytes().to_vec())).bind(name);
+        let query = query.bind(&org.as_bytes()[..]).bind(of.project.map(|id| id.as_bytes().to_vec())).bind(of.name);
         let query = query.bind(after.map(|id| id.as_bytes().to_vec())).bind(most);
+        let query = query.bind(of.owner.map(|id| id.as_bytes().to_vec()));
         let mut records = Vec::new();
         for row in query.fetch_all(&mut *transaction).await? {
+            records.push(record(&mut transaction, &row).await?);
+        }
+        Ok(records)
+    }
+
+    /// The keys of a person, wherever they are, that nobody has revoked.
+    pub async fn keys_of(&self, owner: UserId) -> Result<Vec<KeyRecord>, Error> {
+        let mut transaction = self.readers().begin().await?;
+        let query =
+            sqlx::query(select!("WHERE keys.owner = ? AND keys.revoked IS NULL ORDER BY keys.created, keys.id"));
+        let mut records = Vec::new();
+        for row in query.bind(&owner.as_bytes()[..]).fetch_all(&mut *transaction).await? {
             records.push(record(&mut transaction, &row).await?);
         }
         Ok(records)
@@ -170,6 +195,7 @@ fn key(row: &SqliteRow, models: &mut HashMap<[u8; 16], BTreeSet<Box<str>>>) -> R
         id: KeyId::from_bytes(id),
         org: OrgId::from_bytes(bytes(row, "org")?),
         project: ProjectId::from_bytes(bytes(row, "project")?),
+        owner: bytes_if(row, "owner")?.map(UserId::from_bytes),
         name: name(row)?,
         scopes: Scopes::parse(row.try_get("scopes")?).map_err(|_| Error::Corrupt { what: "scopes" })?,
         models: if row.try_get("all_models")? { ModelAccess::All } else { ModelAccess::Only(listed) },

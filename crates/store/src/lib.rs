@@ -46,7 +46,7 @@ pub use clock::now;
 pub use codes::CodeRecord;
 pub use error::Error;
 pub use invites::{Invite, InviteRecord, Reset};
-pub use keys::KeyRecord;
+pub use keys::{KeyRecord, KeysOf};
 pub use ledger::{Correction, Credit};
 pub use people::User;
 pub use rerating::{Difference, Reratings};

@@ -136,6 +136,7 @@ async fn furnish(folder: &Path) {
         expires: None,
         revoked: None,
         secret,
+        owner: None,
         previous: None,
     };
     for change in [

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use account::{Action, ApiKey, KeyId, KeyedHash, OrgId, Owner, ProjectId, Reach, Scope, Scopes};
+use account::{Action, ApiKey, Forbidden, KeyId, KeyedHash, OrgId, Owner, ProjectId, Reach, Scope, Scopes, UserId};
 use axum::{
     Json,
     extract::{Path, State},
     response::Response,
 };
-use store::{Change, KeyRecord};
+use store::{Change, KeyRecord, KeysOf};
 use wire::{
     admin::{IssuedKey, Key, KeyChange, KeyQuery, List, Me, NewKey, Rotation, Secret},
     openai::ErrorResponse,
@@ -49,7 +49,10 @@ pub(crate) async fn me(caller: Caller) -> Result<Json<Me>, ApiError> {
     }))
 }
 
-/// The keys of an organisation, ended ones included.
+/// Keys of one person in one organisation that have not ended.
+const MOST_OF_AN_OWNER: usize = 100;
+
+/// The keys of an organisation that the caller may see, ended ones included: all, or the caller's own.
 #[utoipa::path(
     get, path = "/admin/v1/organisations/{org}/keys", tag = "admin",
     params(("org" = String, Path, description = "Whose"), KeyQuery),
@@ -65,15 +68,23 @@ pub(crate) async fn list(
     Asked(query): Asked<KeyQuery>,
 ) -> Result<Json<List<Key>>, ApiError> {
     let org = convert::id(OrgId::parse(&org))?;
-    caller.may(Action::ReadKeys, Reach::Organisation(org))?;
+    caller.may(Action::ReadOwnKeys, Reach::Organisation(org))?;
     let project = query.project_id.as_deref().map(ProjectId::parse).transpose();
     let project = convert::named("project_id", project)?;
+    let owner = convert::named("owner", query.owner.as_deref().map(UserId::parse).transpose())?;
     let (size, after) = (page::size(query.limit)?, convert::after(&query.after)?);
-    let read = control.store().key_page(org, project, query.name.as_deref(), after, size + 1).await?;
+    let owner = match (caller.may(Action::ReadKeys, Reach::Organisation(org)), caller.member(org)) {
+        (Ok(()), _) => owner,
+        (Err(_), Some(own)) if owner.is_none_or(|owner| owner == own) => Some(own),
+        // For them nobody else has any.
+        (Err(_), _) => return Ok(Json(List { data: Vec::new(), next: None })),
+    };
+    let of = KeysOf { project, owner, name: query.name.as_deref() };
+    let read = control.store().key_page(org, of, after, size + 1).await?;
     Ok(Json(page::part(read, size, |record| record.key.id.to_string(), convert::key)))
 }
 
-/// Makes a key and shows its secret, this once.
+/// Makes a key and shows its secret, this once. A member's is their own unless they may manage others' and say otherwise.
 #[utoipa::path(
     post, path = "/admin/v1/organisations/{org}/keys", tag = "admin", request_body = NewKey,
     params(("org" = String, Path, description = "Whose")),
@@ -91,7 +102,12 @@ pub(crate) async fn create(
     let org = convert::id(OrgId::parse(&org))?;
     let new = posted.body;
     let project = convert::named("project_id", ProjectId::parse(&new.project_id))?;
-    caller.may(Action::ManageKeys, Reach::Project(org, project))?;
+    caller.may(Action::ManageOwnKeys, Reach::Project(org, project))?;
+    let own = caller.member(org);
+    let owner = new.owner_id.as_ref().map_or(Ok(own), |named| parse_owner(named.as_deref()))?;
+    if owner.is_none() || owner != own {
+        caller.may(Action::ManageKeys, Reach::Project(org, project))?;
+    }
     let scopes = new.scopes.as_deref().map_or(Ok(Scopes::of(&USUAL_SCOPES)), convert::scopes)?;
     caller.may_grant(scopes, org, project)?;
     projects::find(&control, org, project).await?;
@@ -100,6 +116,7 @@ pub(crate) async fn create(
         id: KeyId::generate()?,
         org,
         project,
+        owner,
         name: convert::name(&new.name)?,
         scopes,
         models: convert::models(new.models.as_deref())?,
@@ -109,13 +126,14 @@ pub(crate) async fn create(
         previous: None,
     };
     let answer = convert::key(&KeyRecord { key: key.clone(), created: store::now(), last_used: None });
+    let turn = control.turn().await;
+    check_owner(&control, &key).await?;
     let owner = Owner::Key(key.id);
     let mut changes = vec![(Change::AddKey(key), caller.act(None, Some(text(&answer))))];
     if let Some(limits) = &new.limits {
         let act = caller.act(None, Some(text(limits)));
         changes.push((Change::SetLimits { org, owner, limits: convert::new_limits(limits)? }, act));
     }
-    let turn = control.turn().await;
     let done = control.make_all(turn, changes, posted.wish, &answer).await?;
     Ok(done.answer(IssuedKey { key: answer, secret: Some(Secret::new(secret.expose())) }))
 }
@@ -138,7 +156,7 @@ pub(crate) async fn show(
     Ok(tagged(convert::key(&record), &state(&record)))
 }
 
-/// Changes a key's name, scopes, models or expiry. Whoever may not do what the key may do cannot change it.
+/// Changes a key's owner, name, scopes, models or expiry. Whoever may not do what the key may do cannot change it.
 #[utoipa::path(
     patch, path = "/admin/v1/organisations/{org}/keys/{key}", tag = "admin", request_body = KeyChange,
     params(
@@ -163,6 +181,10 @@ pub(crate) async fn change(
     precondition.check(&before)?;
     let key = &mut record.key;
     caller.may_grant(key.scopes, key.org, key.project)?;
+    if let Some(owner) = &change.owner_id {
+        caller.may(Action::ManageKeys, Reach::Project(key.org, key.project))?;
+        key.owner = parse_owner(owner.as_deref())?;
+    }
     if let Some(name) = &change.name {
         key.name = convert::name(name)?;
     }
@@ -176,6 +198,7 @@ pub(crate) async fn change(
     if let Some(expires) = &change.expires_at {
         key.expires = expires.as_deref().map(|text| convert::moment("expires_at", text)).transpose()?;
     }
+    check_owner(&control, &record.key).await?;
     let after = state(&record);
     control.change(turn, &caller, Change::ChangeKey(record.key.clone()), &before, &after).await?;
     Ok(tagged(convert::key(&record), &after))
@@ -252,8 +275,33 @@ pub(crate) async fn find(
 ) -> Result<KeyRecord, ApiError> {
     let (org, key) = (convert::id(OrgId::parse(org))?, convert::id(KeyId::parse(key))?);
     let found = control.store().key(org, key).await?.ok_or(ApiError::NOT_FOUND)?;
-    caller.may(action, Reach::Project(org, found.key.project))?;
+    caller.may_with(action, &found.key)?;
     Ok(found)
+}
+
+fn parse_owner(named: Option<&str>) -> Result<Option<UserId>, ApiError> {
+    convert::named("owner_id", named.map(UserId::parse).transpose())
+}
+
+/// Refuses a key that may do more than its owner, or that is one too many for them. Who asks holds the right to change.
+async fn check_owner(control: &Control, key: &account::Key) -> Result<(), ApiError> {
+    let Some(owner) = key.owner.filter(|_| key.revoked.is_none()) else { return Ok(()) };
+    let role = control.store().member(key.org, owner).await?.map(|(_, role)| role);
+    match key.check_owner(role) {
+        Ok(()) => {}
+        Err(Forbidden::Grants { action }) => {
+            let message = format!("a key may do no more than its owner, and this one's lacks the right {action:?}");
+            return Err(ApiError::invalid("owner_id", message));
+        }
+        Err(_) => return Err(ApiError::invalid("owner_id", "nobody of the organisation has this id")),
+    }
+    let theirs = control.store().keys_of(owner).await?;
+    let others = theirs.iter().filter(|other| other.key.org == key.org && other.key.id != key.id).count();
+    if others < MOST_OF_AN_OWNER {
+        Ok(())
+    } else {
+        Err(ApiError::TooMany { what: "keys of one owner", most: MOST_OF_AN_OWNER })
+    }
 }
 
 /// What changes of a key count for: its use is none.

@@ -5,6 +5,7 @@ mod bills;
 mod changes;
 mod invites;
 mod money;
+mod owned_keys;
 mod people;
 mod sign_in;
 mod stage;

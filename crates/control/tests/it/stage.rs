@@ -108,6 +108,7 @@ impl Stage {
             expires: None,
             revoked: None,
             secret: self.store.pepper().hash(&ApiKey::generate().unwrap().hash()),
+            owner: None,
             previous: None,
         };
         apply(&self.store, Change::AddKey(key.clone())).await;

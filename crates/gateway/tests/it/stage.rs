@@ -233,6 +233,7 @@ pub fn key(pepper: &Pepper) -> Key {
         expires: None,
         revoked: None,
         secret: pepper.hash(&ApiKey::parse(KEY).unwrap().hash()),
+        owner: None,
         previous: None,
     }
 }

@@ -155,6 +155,9 @@ pub enum KeyCommand {
         /// Only those of this project, by name or id.
         #[arg(long, value_name = "PROJECT")]
         project: Option<String>,
+        /// Only those of this person, by address or id.
+        #[arg(long, value_name = "EMAIL")]
+        owner: Option<String>,
     },
     /// Show one.
     Show {
@@ -196,6 +199,9 @@ pub struct NewKeyArgs {
     /// What people call it.
     #[arg(long)]
     pub name: String,
+    /// Member of the organisation whose it is, by address or id: it ends with their membership [default: nobody].
+    #[arg(long, value_name = "EMAIL")]
+    pub owner: Option<String>,
     /// What it is for; may be given several times [default: inference, models:read, usage:read].
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
     pub scopes: Vec<String>,

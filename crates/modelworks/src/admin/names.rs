@@ -56,6 +56,16 @@ pub async fn member(client: &Client, org: &str, named: &str) -> Result<Option<St
     Ok(found.first().and_then(|member| member["user_id"].as_str()).map(str::to_owned))
 }
 
+/// The id of somebody who belongs to an organisation, or did, by address or id.
+pub async fn owner(client: &Client, org: &str, named: &str) -> Result<String> {
+    if UserId::parse(named).is_ok() {
+        return Ok(named.to_owned());
+    }
+    member(client, org, named)
+        .await?
+        .with_context(|| format!("nobody with the address `{named}` belongs to the organisation"))
+}
+
 async fn own(client: &Client, field: &str) -> Result<String> {
     let me = client.get("/admin/v1/me", &[]).await?;
     Ok(me[field].as_str().with_context(|| format!("the server did not say its {field}"))?.to_owned())

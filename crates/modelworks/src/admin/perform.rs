@@ -138,15 +138,21 @@ async fn project(client: &Client, show: Show, command: ProjectCommand) -> Result
 async fn key(client: &Client, show: Show, command: KeyCommand) -> Result<()> {
     match command {
         KeyCommand::Create(args) => create_key(client, show, *args).await,
-        KeyCommand::List { of, project } => {
+        KeyCommand::List { of, project, owner } => {
             let org = names::org(client, of.org.as_deref()).await?;
             let project = match project {
                 Some(project) => Some(names::project(client, &org, Some(&project)).await?),
                 None => None,
             };
-            let query: Vec<_> = project.as_deref().map(|project| ("project_id", project)).into_iter().collect();
+            let owner = match owner {
+                Some(owner) => Some(names::owner(client, &org, &owner).await?),
+                None => None,
+            };
+            let query = [("project_id", &project), ("owner", &owner)];
+            let query: Vec<_> = query.iter().filter_map(|(name, id)| Some((*name, id.as_deref()?))).collect();
             let columns = [
                 ("name", "name"),
+                ("owner", "owner_id"),
                 ("scopes", "scopes"),
                 ("models", "models"),
                 ("expires", "expires_at"),
@@ -176,10 +182,15 @@ async fn key(client: &Client, show: Show, command: KeyCommand) -> Result<()> {
 async fn create_key(client: &Client, show: Show, args: NewKeyArgs) -> Result<()> {
     let org = names::org(client, args.of.org.as_deref()).await?;
     let project = names::project(client, &org, args.project.as_deref()).await?;
+    let owner_id = match args.owner {
+        Some(owner) => Some(Some(names::owner(client, &org, &owner).await?)),
+        None => None,
+    };
     let limits = limits(&args.limits)?;
     let limits = (!limits.is_empty()).then(|| serde_json::from_value(Value::Object(limits))).transpose()?;
     let new = NewKey {
         project_id: project,
+        owner_id,
         name: args.name,
         scopes: (!args.scopes.is_empty()).then_some(args.scopes),
         models: args.models,

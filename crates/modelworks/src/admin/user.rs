@@ -2,7 +2,7 @@
 
 use std::io;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use wire::admin::{MemberChange, NewInvite, NewMember, NewPassword, NewUser, Role, Secret, UserChange};
@@ -177,9 +177,7 @@ pub async fn perform(client: &Client, show: Show, command: UserCommand) -> Resul
         }
         UserCommand::Remove { email, org } => {
             let org = names::org(client, org.as_deref()).await?;
-            let Some(user) = names::member(client, &org, &email).await? else {
-                bail!("nobody with the address `{email}` belongs to the organisation");
-            };
+            let user = names::owner(client, &org, &email).await?;
             client.delete(&format!("{ORGANISATIONS}/{org}/members/{user}"), true).await
         }
         UserCommand::Password { email } => {

@@ -123,9 +123,24 @@ async fn a_person_is_made_signs_in_asks_a_model_and_is_taken_out() {
 
     let keys = format!("/admin/v1/organisations/{}/keys", org["id"].as_str().expect("an id"));
     let new = json!({"project_id": project["id"], "name": "k"});
-    ben.ask(Method::POST, &keys, new.clone(), 403).await;
-    ann.ask(Method::POST, &keys, new, 201).await;
+    let secret = |issued: Value| issued["secret"].as_str().expect("a secret").to_owned();
+    let of_ben = secret(json(ben.ask(Method::POST, &keys, new.clone(), 201).await).await);
+    let of_ann = secret(json(ann.ask(Method::POST, &keys, new, 201).await).await);
+    let listed = run_json(data, &["key", "list", "--org", "Acme", "--owner", "ben@example.org"]);
+    assert_eq!((listed.as_array().expect("a list").len(), &listed[0]["owner_id"]), (1, &ben_id));
+    let with = |key: String| {
+        let long = json!({"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "stream": true, "ignore_eos": true});
+        let request = stranger.post(format!("{}/v1/chat/completions", server.base)).body(long.to_string());
+        request.header("authorization", format!("Bearer {key}")).send()
+    };
+    let mut running = with(of_ben.clone()).await.expect("the server answers");
+    running.chunk().await.expect("the stream has begun").expect("bytes");
     run(data, &["user", "role", "ben@example.org", "viewer", "--org", "Acme"], "");
+    // A viewer asks no model: the key that does has ended, and so has what ran with it.
+    let rest = running.text().await.expect("the stream is not cut");
+    assert!(rest.contains("revoked") && !rest.contains("[DONE]"), "{rest}");
+    assert_eq!(with(of_ben).await.expect("the server answers").status(), 401);
+    assert_eq!(with(of_ann).await.expect("the server answers").status(), 200);
     ben.ask(Method::GET, "/admin/v1/session", Value::Null, 401).await;
     let ben = Browser::sign_in(&server, "ben@example.org", PASSWORD).await.expect("the password is right");
     assert_eq!(ask(&ben).await.expect("the server answers").status(), 403);

@@ -4,7 +4,7 @@ use account::{
     ApiKey, CodeId, KeyId, LimitKind, Limits, ModelAccess, Name, Nano, Owner, PriceId, PriceVersion, ProjectId,
 };
 use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use store::{Applied, Change, Code, Config, Error, Made, Project, Store};
+use store::{Applied, Change, Code, Config, Error, KeysOf, Made, Project, Store};
 
 use crate::stage::*;
 
@@ -40,9 +40,11 @@ async fn a_list_read_in_parts_has_everything_once_and_nothing_of_others() {
     let store = &store;
     let projects = all(|after| store.project_page(ORG, None, after, 2), |made: &Made<Project>| made.what.id).await;
     assert_eq!(projects, [3, 10, 11, 12, 13, 14].map(|number| ProjectId::from_bytes([number; 16])));
-    let keys = all(|after| store.key_page(ORG, None, None, after, 2), |record: &store::KeyRecord| record.key.id).await;
+    let keys =
+        all(|after| store.key_page(ORG, KeysOf::default(), after, 2), |record: &store::KeyRecord| record.key.id).await;
     assert_eq!(keys, [4, 10, 11, 12, 13, 14].map(|number| KeyId::from_bytes([number; 16])));
-    let named = store.key_page(ORG, Some(PROJECT), Some("k"), None, 100).await.unwrap();
+    let named =
+        store.key_page(ORG, KeysOf { project: Some(PROJECT), owner: None, name: Some("k") }, None, 100).await.unwrap();
     assert_eq!(named.len(), 5);
     assert_eq!(named[0].key.models, ModelAccess::Only(["a".into(), "b".into()].into()));
     let of = |model| all(move |after| store.price_page(model, after, 2), |(_, version)| version.id);
@@ -54,7 +56,7 @@ async fn a_list_read_in_parts_has_everything_once_and_nothing_of_others() {
     assert_eq!(store.project_page(OTHER_ORG, None, None, 2).await.unwrap(), []);
     assert_eq!(store.project(OTHER_ORG, PROJECT).await.unwrap(), None);
     assert_eq!(store.key(OTHER_ORG, KEY).await.unwrap(), None);
-    assert_eq!(store.key_page(OTHER_ORG, None, None, None, 2).await.unwrap(), []);
+    assert_eq!(store.key_page(OTHER_ORG, KeysOf::default(), None, 2).await.unwrap(), []);
     let newest = store.audit(Some(ORG), None, 3).await.unwrap();
     let older = store.audit(Some(ORG), Some(newest[2].sequence), 100).await.unwrap();
     assert_eq!(newest.len() + older.len(), store.audit(Some(ORG), None, 100).await.unwrap().len());

@@ -18,6 +18,7 @@ async fn what_was_written_is_there_after_the_next_start() {
     let mut changed = key(&store, KeyId::from_bytes([7; 16]), "second", &ApiKey::generate().unwrap());
     changed.models = ModelAccess::Only(BTreeSet::from(["a".into(), "b".into()]));
     apply(&store, Change::AddKey(changed.clone())).await;
+    changed.owner = Some(user.id);
     changed.rotate(store.pepper().hash(&ApiKey::generate().unwrap().hash()), NOW, Duration::from_secs(60));
     changed.expires = Some(NOW.after(Duration::from_secs(1)));
     changed.revoke(NOW);
@@ -43,6 +44,7 @@ async fn what_was_written_is_there_after_the_next_start() {
     let keys = store.keys().await.unwrap();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys.iter().find(|key| key.id == changed.id), Some(&changed));
+    assert!(store.keys_of(UserId::from_bytes([9; 16])).await.unwrap().is_empty(), "it was revoked");
     assert_eq!(store.limits().await.unwrap(), [(Owner::Key(KEY), limits)]);
     let prices = &store.prices().await.unwrap()["m"];
     assert_eq!(prices.at(Timestamp::from_millis(99)).unwrap().id, PriceId::from_bytes([2; 16]));

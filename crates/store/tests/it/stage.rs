@@ -52,6 +52,7 @@ pub fn key(store: &Store, id: KeyId, name: &str, secret: &ApiKey) -> Key {
         expires: None,
         revoked: None,
         secret: store.pepper().hash(&secret.hash()),
+        owner: None,
         previous: None,
     }
 }

@@ -14,6 +14,8 @@ pub struct Key {
     pub organisation_id: String,
     /// What it belongs to.
     pub project_id: String,
+    /// Whose it is, `user_…`; `null`: its project's alone.
+    pub owner_id: Option<String>,
     /// What people call it.
     pub name: String,
     /// What it is for.
@@ -38,6 +40,11 @@ pub struct Key {
 pub struct NewKey {
     /// The project that it belongs to.
     pub project_id: String,
+    /// Whose it is: a member of the organisation, who may do all that it may; `null`: its project's alone. Default: the
+    /// member who makes it; of others nobody.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub owner_id: Option<Option<String>>,
     /// What people call it.
     pub name: String,
     /// What it is for; default: `inference`, `models:read` and `usage:read`.
@@ -69,6 +76,10 @@ pub struct IssuedKey {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyChange {
+    /// Another owner; `null`: its project's alone.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub owner_id: Option<Option<String>>,
     /// Another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -107,6 +118,8 @@ pub struct KeyQuery {
     pub name: Option<String>,
     /// Only keys of this project.
     pub project_id: Option<String>,
+    /// Only keys of this person.
+    pub owner: Option<String>,
 }
 
 /// Who asks.
