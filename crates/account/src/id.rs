@@ -87,6 +87,10 @@ ids! {
     CodeId = "code_";
     /// An invitation into an organisation.
     InviteId = "invite_";
+    /// A webhook of an organisation.
+    WebhookId = "webhook_";
+    /// Something that webhooks are told of.
+    EventId = "event_";
 }
 
 #[cfg(test)]

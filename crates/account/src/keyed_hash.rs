@@ -6,11 +6,12 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::{CsrfToken, KeyHash, NoRandomness, Token};
+use crate::{CsrfToken, KeyHash, NoRandomness, Token, WebhookId, WebhookSecret};
 
 /// Separate what is hashed under one pepper from each other. A key's hash has 32 bytes and none of these before it.
 const TOKEN: &[u8] = b"modelworks token, version 1\0 for what is looked up\0";
 const CSRF: &[u8] = b"modelworks csrf token, version 1\0 for what is compared\0";
+const WEBHOOK: &[u8] = b"modelworks webhook secret, version 1\0 for what is signed\0";
 
 /// The installation's own secret under which secrets are hashed: who steals the rows alone cannot test guesses.
 #[derive(Clone)]
@@ -62,6 +63,11 @@ impl Pepper {
     /// The second secret of the session with this hash.
     pub fn csrf_token(&self, session: &KeyedHash) -> CsrfToken {
         CsrfToken(self.mac(&[CSRF, session.as_bytes()]))
+    }
+
+    /// The secret of a webhook; each of its versions is another one.
+    pub fn webhook_secret(&self, webhook: WebhookId, version: u32) -> WebhookSecret {
+        WebhookSecret(self.mac(&[WEBHOOK, webhook.as_bytes(), &version.to_be_bytes()]))
     }
 
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {

@@ -4,6 +4,7 @@
 //!   and their [`Session`]; both are an [`Identity`].
 //! - What: [`Limits`] of organisations, projects and keys, held by the [`Meter`] however requests interleave.
 //! - What it costs: [`Price`] and its versions, [`Cause`] (who pays), and the hash-chained [`ledger`].
+//! - Who is told: [`passed`] and [`falls_below`] say when, an [`Event`] of what, a [`WebhookSecret`] shows from whom.
 //!
 //! The crate does no IO beyond asking the operating system for randomness, and knows no clock, no HTTP and no SQL.
 
@@ -13,6 +14,7 @@ mod authority;
 mod cause;
 mod csrf_token;
 mod email;
+mod event;
 mod gauges;
 mod hex;
 mod id;
@@ -34,8 +36,10 @@ mod role;
 mod scope;
 mod session;
 mod spending;
+mod threshold;
 mod time;
 mod token;
+mod webhook_secret;
 mod window;
 
 pub use action::{Action, Actions};
@@ -44,7 +48,10 @@ pub use authority::{Authority, Forbidden, Reach};
 pub use cause::{Cause, Payer};
 pub use csrf_token::CsrfToken;
 pub use email::{Email, InvalidEmail};
-pub use id::{CodeId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId};
+pub use event::{Event, EventKind};
+pub use id::{
+    CodeId, EventId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId, WebhookId,
+};
 pub use identity::Identity;
 pub use key::{Key, KeyRefusal, ModelAccess, PreviousSecret};
 pub use key_hash::{InvalidKeyHash, KeyHash};
@@ -65,6 +72,8 @@ pub use role::{Role, UnknownRole};
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use session::Session;
 pub use spending::Periods;
+pub use threshold::{BudgetState, falls_below, passed};
 pub use time::{InvalidMonth, InvalidTimestamp, Period, Timestamp, UnknownZone, Zone};
 pub use token::{InvalidToken, Purpose, Token};
+pub use webhook_secret::WebhookSecret;
 pub use window::Window;

@@ -14,7 +14,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// Whether an address is in the public internet. The ranges are those of the IANA registries of special-purpose addresses
 /// (RFC 6890 and its successors), multicast, and the one public address that a cloud uses for its metadata.
-pub(crate) fn is_public(address: IpAddr) -> bool {
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),

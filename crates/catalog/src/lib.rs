@@ -32,6 +32,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+pub use address::is_public;
 pub use catalog::Catalog;
 pub use config::{Config, Hub, Limits, Token};
 pub use digest::{Digest, InvalidDigest};

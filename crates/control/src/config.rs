@@ -7,6 +7,8 @@ pub struct Config {
     pub secure: bool,
     /// What it takes to hash a password.
     pub cost: Cost,
+    /// Whether webhooks may be sent to without TLS; to where, whoever sends decides.
+    pub webhooks_without_tls: bool,
 }
 
 /// What it takes to hash a password: for us at a sign-in, and for whoever has stolen the rows at each guess.

@@ -32,6 +32,7 @@ struct Shared {
     /// whoever waits here waits for somebody's commit.
     turn: Arc<Mutex<()>>,
     secure: bool,
+    webhooks_without_tls: bool,
     passwords: Passwords,
     /// A leaf lock: held for a little arithmetic.
     attempts: std::sync::Mutex<Attempts>,
@@ -54,8 +55,9 @@ impl Control {
     /// Administers the rows of `store`; what runs learns of changes through `publish`.
     pub fn new(config: Config, store: Store, publish: Publish) -> Self {
         let passwords = Passwords::new(store.pepper().clone(), config.cost);
-        let (turn, attempts, secure) = (Arc::default(), std::sync::Mutex::default(), config.secure);
-        Self(Arc::new(Shared { store, publish, turn, secure, passwords, attempts }))
+        let Config { secure, webhooks_without_tls, .. } = config;
+        let (turn, attempts) = (Arc::default(), std::sync::Mutex::default());
+        Self(Arc::new(Shared { store, publish, turn, secure, webhooks_without_tls, passwords, attempts }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -73,6 +75,11 @@ impl Control {
     /// Whether cookies are for TLS alone.
     pub(crate) fn is_secure(&self) -> bool {
         self.0.secure
+    }
+
+    /// Whether webhooks may be sent to without TLS.
+    pub(crate) fn sends_without_tls(&self) -> bool {
+        self.0.webhooks_without_tls
     }
 
     /// Counts an attempt to come in as `account`, or refuses it.

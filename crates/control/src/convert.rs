@@ -2,9 +2,9 @@
 
 use account::{
     Billing, Class, CodeId, Email, InvalidId, InviteId, Key, KeyId, Limits, ModelAccess, Name, Nano, OrgId, PriceId,
-    PriceVersion, ProjectId, Role, Scopes, Timestamp, UserId,
+    PriceVersion, ProjectId, Role, Scopes, Timestamp, UserId, WebhookId,
 };
-use store::{AuditEntry, CodeRecord, InviteRecord, KeyRecord, Made, Organisation, Project, User};
+use store::{AuditEntry, CodeRecord, Delivery, InviteRecord, KeyRecord, Made, Organisation, Project, User, Webhook};
 use wire::admin;
 
 use crate::error::ApiError;
@@ -33,7 +33,7 @@ macro_rules! cursors {
         }
     )*};
 }
-cursors!(OrgId, ProjectId, KeyId, PriceId, CodeId, UserId, InviteId);
+cursors!(OrgId, ProjectId, KeyId, PriceId, CodeId, UserId, InviteId, WebhookId);
 
 pub(crate) fn after<T: Cursor>(text: &Option<String>) -> Result<Option<T>, ApiError> {
     text.as_deref().map(|text| named("after", T::parse_cursor(text))).transpose()
@@ -302,5 +302,35 @@ pub(crate) fn audit_entry(entry: &AuditEntry) -> admin::AuditEntry {
         before: json(&entry.before),
         after: json(&entry.after),
         address: entry.address.as_deref().map(str::to_owned),
+    }
+}
+
+pub(crate) fn webhook(made: &Made<Webhook>) -> admin::Webhook {
+    let Made { what: webhook, created } = made;
+    admin::Webhook {
+        id: webhook.id.to_string(),
+        organisation_id: webhook.org.to_string(),
+        url: webhook.url.to_string(),
+        description: webhook.description.to_string(),
+        events: webhook.events.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        thresholds: webhook.thresholds.iter().copied().collect(),
+        credit_low: webhook.credit_low.map(|amount| amount.to_string()),
+        enabled: webhook.enabled,
+        previous_secret_until: webhook.previous_until.map(|until| until.to_string()),
+        created_at: created.to_string(),
+    }
+}
+
+pub(crate) fn delivery(delivery: &Delivery) -> admin::Delivery {
+    admin::Delivery {
+        sequence: delivery.sequence,
+        event_id: delivery.event.to_string(),
+        r#type: delivery.kind.as_str().to_owned(),
+        created_at: delivery.created.to_string(),
+        status: delivery.status.as_str().to_owned(),
+        attempts: delivery.attempts,
+        next_attempt_at: delivery.due.map(|due| due.to_string()),
+        error: delivery.error.as_deref().map(str::to_owned),
+        ended_at: delivery.ended.map(|ended| ended.to_string()),
     }
 }

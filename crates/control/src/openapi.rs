@@ -4,7 +4,7 @@ use utoipa::OpenApi;
 
 use crate::routes::{
     audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
-    resets, retention, session, statements, users,
+    resets, retention, session, statements, users, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -67,6 +67,14 @@ use crate::routes::{
         retention::change_organisation,
         retention::of_installation,
         retention::change_installation,
+        webhooks::list,
+        webhooks::create,
+        webhooks::show,
+        webhooks::change,
+        webhooks::remove,
+        webhooks::rotate,
+        webhooks::ping,
+        webhooks::deliveries,
         audit::of_organisation,
         audit::of_installation,
     ),

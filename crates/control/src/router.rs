@@ -16,7 +16,7 @@ use crate::{
     error::ApiError,
     routes::{
         audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
-        resets, retention, session, statements, users,
+        resets, retention, session, statements, users, webhooks,
     },
 };
 
@@ -100,6 +100,18 @@ fn list() -> Vec<Route> {
         patch("/admin/v1/organisations/{org}/retention", A::ChangeOrganisation, retention::change_organisation),
         get("/admin/v1/retention", Some(A::ManageOrganisations), retention::of_installation),
         patch("/admin/v1/retention", A::ManageOrganisations, retention::change_installation),
+        get("/admin/v1/organisations/{org}/webhooks", Some(A::ChangeOrganisation), webhooks::list),
+        post("/admin/v1/organisations/{org}/webhooks", A::ChangeOrganisation, webhooks::create),
+        get("/admin/v1/organisations/{org}/webhooks/{webhook}", Some(A::ChangeOrganisation), webhooks::show),
+        patch("/admin/v1/organisations/{org}/webhooks/{webhook}", A::ChangeOrganisation, webhooks::change),
+        delete("/admin/v1/organisations/{org}/webhooks/{webhook}", Some(A::ChangeOrganisation), webhooks::remove),
+        post("/admin/v1/organisations/{org}/webhooks/{webhook}/rotate", A::ChangeOrganisation, webhooks::rotate),
+        post("/admin/v1/organisations/{org}/webhooks/{webhook}/ping", A::ChangeOrganisation, webhooks::ping),
+        get(
+            "/admin/v1/organisations/{org}/webhooks/{webhook}/deliveries",
+            Some(A::ChangeOrganisation),
+            webhooks::deliveries,
+        ),
         get("/admin/v1/organisations/{org}/audit", Some(A::ReadAudit), audit::of_organisation),
         get("/admin/v1/audit", Some(A::ReadAudit), audit::of_installation),
     ]

@@ -17,3 +17,4 @@ pub(crate) mod retention;
 pub(crate) mod session;
 pub(crate) mod statements;
 pub(crate) mod users;
+pub(crate) mod webhooks;

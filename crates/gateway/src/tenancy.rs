@@ -106,6 +106,8 @@ impl Tenancy {
             Change::AddUser(_) | Change::ChangeUser(_) | Change::RemoveUser(_) | Change::SetPassword { .. } => {}
             Change::AddMember { .. } | Change::SetMember { .. } => {}
             Change::SetRetention(_) => {}
+            Change::AddWebhook(_) | Change::ChangeWebhook(_) => {}
+            Change::RemoveWebhook { .. } | Change::PingWebhook { .. } => {}
             Change::AddSession(_) | Change::EndSession(_) => {}
         }
     }

@@ -1,5 +1,5 @@
 //! Administration from the command line: `org`, `project`, `user`, `key`, `limit`, `price`, `credit`, `usage`, `ledger`,
-//! `statement`, `rerate`, `retention`, `end-user`, `audit`, `backup`, `restore`.
+//! `statement`, `rerate`, `retention`, `end-user`, `webhook`, `audit`, `backup`, `restore`.
 //!
 //! All but the last two speak HTTP to a server that runs, as any other client does.
 
@@ -14,6 +14,7 @@ mod names;
 mod perform;
 mod table;
 mod user;
+mod webhook;
 
 pub use command::AdminCommand;
 pub use local_access::{LocalAccess, open_local_access};

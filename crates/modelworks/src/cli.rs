@@ -158,6 +158,10 @@ pub struct EdgeArgs {
     /// Origin, such as `https://app.example.org`, whose pages may call the public API; may be given several times [default: none].
     #[arg(long = "cors-origin", env = "MODELWORKS_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     pub cors_origins: Vec<String>,
+    /// Network, such as 10.1.0.0/16, to which webhooks may be sent although it is private, and without TLS; may be given several
+    /// times [default: none].
+    #[arg(long = "webhook-network", env = "MODELWORKS_WEBHOOK_NETWORKS", value_name = "NETWORK", value_delimiter = ',', value_parser = network)]
+    pub webhook_networks: Vec<IpNet>,
 }
 
 /// A setting that is on or off.

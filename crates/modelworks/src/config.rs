@@ -53,6 +53,8 @@ pub struct Edge {
     pub trusted_proxies: Vec<IpNet>,
     /// Whose pages may call.
     pub cors_origins: Vec<HeaderValue>,
+    /// Private networks to which webhooks may be sent.
+    pub webhook_networks: Vec<IpNet>,
 }
 
 /// The TOML file.
@@ -66,6 +68,7 @@ struct File {
     tls_key: Option<PathBuf>,
     trusted_proxies: Option<Vec<String>>,
     cors_origins: Option<Vec<String>>,
+    webhook_networks: Option<Vec<String>>,
     model: Option<Vec<String>>,
     threads: Option<usize>,
     context: Option<u64>,
@@ -134,9 +137,11 @@ impl fmt::Display for Settings {
             let (chain, key) = certificate.files();
             writeln!(f, "tls_cert = {chain:?}\ntls_key = {key:?}")?;
         }
-        let networks: Vec<String> = edge.trusted_proxies.iter().map(IpNet::to_string).collect();
+        let text = |networks: &[IpNet]| networks.iter().map(IpNet::to_string).collect::<Vec<_>>();
+        let (proxies, webhooks) = (text(&edge.trusted_proxies), text(&edge.webhook_networks));
         let origins: Vec<&str> = edge.cors_origins.iter().filter_map(|origin| origin.to_str().ok()).collect();
-        writeln!(f, "trusted_proxies = {networks:?}\ncors_origins = {origins:?}\nmodel = {models:?}")?;
+        writeln!(f, "trusted_proxies = {proxies:?}\ncors_origins = {origins:?}")?;
+        writeln!(f, "webhook_networks = {webhooks:?}\nmodel = {models:?}")?;
         writeln!(f, "threads = {}", engine.threads)?;
         if let Some(context) = engine.context_length {
             writeln!(f, "context = {context}")?;
@@ -175,15 +180,8 @@ fn edge(args: EdgeArgs, file: &File) -> Result<Edge> {
             }
             (None, Some(_)) => bail!("--tls-key is given, but not --tls-cert, the file of the certificate"),
         };
-    let trusted_proxies = match (&args.trusted_proxies[..], &file.trusted_proxies) {
-        ([], Some(networks)) => networks
-            .iter()
-            .map(|text| {
-                cli::network(text).map_err(anyhow::Error::msg).with_context(|| format!("trusted_proxies has `{text}`"))
-            })
-            .collect::<Result<_>>()?,
-        _ => args.trusted_proxies,
-    };
+    let trusted_proxies = networks("trusted_proxies", args.trusted_proxies, &file.trusted_proxies)?;
+    let webhook_networks = networks("webhook_networks", args.webhook_networks, &file.webhook_networks)?;
     let origins =
         if args.cors_origins.is_empty() { file.cors_origins.clone().unwrap_or_default() } else { args.cors_origins };
     let listen = args.listen.or(file.listen).unwrap_or_else(|| (Ipv4Addr::LOCALHOST, 8080).into());
@@ -194,7 +192,15 @@ fn edge(args: EdgeArgs, file: &File) -> Result<Edge> {
     );
     let cors_origins = origins.iter().map(|text| cors_origin(text)).collect::<Result<_>>()?;
     let public_url = args.public_url.as_ref().or(file.public_url.as_ref()).map(|text| public_url(text)).transpose()?;
-    Ok(Edge { listen, public_url, admin_listen, certificate, trusted_proxies, cors_origins })
+    Ok(Edge { listen, public_url, admin_listen, certificate, trusted_proxies, cors_origins, webhook_networks })
+}
+
+/// Networks of the command line, or else of the file, where they are called `name`.
+fn networks(name: &str, told: Vec<IpNet>, file: &Option<Vec<String>>) -> Result<Vec<IpNet>> {
+    let Some(listed) = file.as_ref().filter(|_| told.is_empty()) else { return Ok(told) };
+    let read =
+        |text: &String| cli::network(text).map_err(anyhow::Error::msg).with_context(|| format!("{name} has `{text}`"));
+    listed.iter().map(read).collect()
 }
 
 /// The origin (RFC 6454) of an address of nothing but scheme, host and perhaps port, as browsers write it.
@@ -325,7 +331,7 @@ mod tests {
 
     #[test]
     fn settings_are_printed_as_a_file_that_says_the_same() {
-        let text = "listen = '127.0.0.1:1'\npublic_url = 'https://models.example.org'\nadmin_listen = '[::1]:2'\ntrusted_proxies = ['10.0.0.0/8', '::1']\nthreads = 3\n\
+        let text = "listen = '127.0.0.1:1'\npublic_url = 'https://models.example.org'\nadmin_listen = '[::1]:2'\ntrusted_proxies = ['10.0.0.0/8', '::1']\nwebhook_networks = ['10.1.0.0/16']\nthreads = 3\n\
                     cors_origins = ['https://app.example.org', 'http://localhost:3000']\nkv_memory = '64M'\nkv_type = 'i8'\n\
                     speculation = 'on'\nmodel = ['a', 'b']\ncontext = 512\ninter_token_latency = 80\nmax_sequences = 4\n\
                     instruction_set = 'scalar'\nmax_queue = 9\ngrace = 7\nresponse_days = 3";
@@ -361,6 +367,7 @@ mod tests {
             ("tls_key = 'server.key'", "--tls-cert"),
             ("tls_cert = 'absent.pem'\ntls_key = 'absent.key'", "absent.pem"),
             ("trusted_proxies = ['10.0.0.0/40']", "10.0.0.0/40"),
+            ("webhook_networks = ['intranet']", "webhook_networks has `intranet`"),
             ("cors_origins = ['*']", "--cors-origin"),
             ("cors_origins = ['https://app.example.org/']", "without a path"),
             ("cors_origins = ['https://App.example.org']", "--cors-origin"),

@@ -14,6 +14,7 @@ mod run;
 mod serve;
 mod size;
 mod tenants;
+mod webhooks;
 
 use std::{
     io::{self, IsTerminal},

@@ -20,6 +20,7 @@ use crate::{
     listeners::Listeners,
     model_commands,
     tenants::{self, Tenants},
+    webhooks,
 };
 
 /// What was handed over when the server ends has this long to become durable.
@@ -60,11 +61,17 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     out.flush()?;
     drop(out);
 
-    let annex = administration(&tenants, secure);
+    let control = control::Config {
+        secure,
+        webhooks_without_tls: !edge.webhook_networks.is_empty(),
+        ..control::Config::default()
+    };
+    let annex = administration(&tenants, control);
     let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
     let mut tasks = Vec::from(tenants.upkeep());
     tasks.push(tenants.watch(Arc::clone(&catalog)));
+    tasks.push(webhooks::deliver(tenants.store.clone(), edge.webhook_networks));
     if let Some(certificate) = edge.certificate {
         tasks.push(reload_on_hangup(certificate)?);
     }
@@ -113,9 +120,8 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
 }
 
 /// The administrative routes. What is changed holds at once for what runs.
-fn administration(tenants: &Tenants, secure: bool) -> Annex {
+fn administration(tenants: &Tenants, config: control::Config) -> Annex {
     let tenancy = tenants.tenancy.clone();
-    let config = control::Config { secure, ..control::Config::default() };
     let control = Control::new(config, tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
     let entrances = endpoints().into_iter().filter(|endpoint| endpoint.public);
     let entrances = entrances.map(|endpoint| (endpoint.method, endpoint.path)).collect();

@@ -18,6 +18,8 @@ use gateway::Tenancy;
 use store::{Act, Change, KeysOf, Organisation, Project, Store, now};
 use tokio::task::JoinHandle;
 
+use crate::webhooks;
+
 /// Held by the one server of a data folder.
 const LOCK: &str = "serve.lock";
 
@@ -36,6 +38,9 @@ const EXPIRE_REQUESTS: Duration = Duration::from_secs(60 * 60);
 /// How often responses are deleted that have expired, and how many in one transaction.
 const EXPIRE_RESPONSES: Duration = Duration::from_secs(60);
 const RESPONSES_AT_ONCE: u32 = 500;
+
+/// How often deliveries to webhooks are given up or deleted that are too old.
+const EXPIRE_DELIVERIES: Duration = Duration::from_secs(60 * 60);
 
 /// How often it is looked whether another process pulled a model.
 const LOOK: Duration = Duration::from_millis(500);
@@ -80,7 +85,7 @@ impl Tenants {
 
     /// Writes down now and then when keys and sessions were last used, and deletes what is not to be kept any longer, until
     /// the tasks are aborted.
-    pub fn upkeep(&self) -> [JoinHandle<()>; 3] {
+    pub fn upkeep(&self) -> [JoinHandle<()>; 4] {
         let (store, tenancy) = (self.store.clone(), self.tenancy.clone());
         let note = move || {
             let (store, tenancy) = (store.clone(), tenancy.clone());
@@ -90,7 +95,14 @@ impl Tenants {
         let requests = move || expire_requests(store.clone(), now());
         let store = self.store.clone();
         let responses = move || expire_responses(store.clone(), now());
-        [every(NOTE, note), every(EXPIRE_REQUESTS, requests), every(EXPIRE_RESPONSES, responses)]
+        let store = self.store.clone();
+        let deliveries = move || webhooks::expire(store.clone(), now());
+        [
+            every(NOTE, note),
+            every(EXPIRE_REQUESTS, requests),
+            every(EXPIRE_RESPONSES, responses),
+            every(EXPIRE_DELIVERIES, deliveries),
+        ]
     }
 
     /// Does for models that are pulled from now on what [`Tenants::open`] did for those there were, until it is aborted.

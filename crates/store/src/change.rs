@@ -1,11 +1,11 @@
 //! What an administrator can change.
 
 use account::{
-    CodeId, InviteId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PasswordHash, PriceVersion, Role, Session, Timestamp,
-    UserId,
+    CodeId, EventId, InviteId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PasswordHash, PriceVersion, Role, Session,
+    Timestamp, UserId, WebhookId,
 };
 
-use crate::{Correction, Credit, Invite, Organisation, Project, Reset, Retention, User};
+use crate::{Correction, Credit, Invite, Organisation, Project, Reset, Retention, User, Webhook};
 
 /// Something that an administrator does.
 #[derive(Debug, Clone)]
@@ -117,6 +117,26 @@ pub enum Change {
     Correct(Correction),
     /// How long request rows are kept.
     SetRetention(Retention),
+    /// A new webhook.
+    AddWebhook(Webhook),
+    /// Anything of a webhook.
+    ChangeWebhook(Webhook),
+    /// A webhook is told nothing more.
+    RemoveWebhook {
+        /// Of which organisation.
+        org: OrgId,
+        /// Which.
+        webhook: WebhookId,
+    },
+    /// A webhook is tried.
+    PingWebhook {
+        /// Of which organisation.
+        org: OrgId,
+        /// Which.
+        webhook: WebhookId,
+        /// What it is told.
+        event: EventId,
+    },
 }
 
 /// A code that is worth credit.
@@ -144,6 +164,8 @@ impl Change {
             Self::AddCredit(credit) => Some(credit.org),
             Self::Correct(correction) => Some(correction.org),
             Self::SetRetention(retention) => retention.org,
+            Self::AddWebhook(webhook) | Self::ChangeWebhook(webhook) => Some(webhook.org),
+            Self::RemoveWebhook { org, .. } | Self::PingWebhook { org, .. } => Some(*org),
             Self::AddInvite(invite) => Some(invite.org),
             Self::RemoveInvite { org, .. } | Self::AcceptInvite { org, .. } => Some(*org),
             Self::AddUser(_) | Self::ChangeUser(_) | Self::RemoveUser(_) | Self::SetPassword { .. } => None,
@@ -181,6 +203,10 @@ impl Change {
             Self::RedeemCode { .. } => "code.redeem",
             Self::Correct(_) => "ledger.correct",
             Self::SetRetention(_) => "retention.set",
+            Self::AddWebhook(_) => "webhook.add",
+            Self::ChangeWebhook(_) => "webhook.change",
+            Self::RemoveWebhook { .. } => "webhook.remove",
+            Self::PingWebhook { .. } => "webhook.ping",
         }
     }
 
@@ -204,6 +230,8 @@ impl Change {
             Self::AddCode(code) => code.id.to_string(),
             Self::RedeemCode { code, .. } => code.to_string(),
             Self::Correct(correction) => format!("line {} of {}", correction.corrects, correction.org),
+            Self::AddWebhook(webhook) | Self::ChangeWebhook(webhook) => webhook.id.to_string(),
+            Self::RemoveWebhook { webhook, .. } | Self::PingWebhook { webhook, .. } => webhook.to_string(),
             Self::SetRetention(retention) => {
                 retention.org.map_or_else(|| "installation".to_owned(), |org| org.to_string())
             }

@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::{
     Act, Change, Error, Store, audit, codes,
     columns::{bytes, stored},
-    invites, keys, ledger, limits, people, prices, retention, sessions, tenants,
+    invites, keys, ledger, limits, people, prices, retention, sessions, tenants, webhooks,
 };
 
 /// An answer to a change is kept for so long, in milliseconds: 24 hours.
@@ -107,7 +107,7 @@ async fn make(connection: &mut SqliteConnection, change: &Change, now: Timestamp
         Change::UseReset { user, hash } => invites::use_reset(connection, *user, hash, now).await,
         Change::AddKey(key) => keys::add_key(connection, key, now).await,
         Change::ChangeKey(key) => keys::change_key(connection, key).await,
-        Change::SetLimits { org, owner, limits } => limits::set_limits(connection, *org, owner, limits).await,
+        Change::SetLimits { org, owner, limits } => limits::set_limits(connection, *org, owner, limits, now).await,
         Change::AddPrice { model, version } => prices::add_price(connection, model, version).await,
         Change::AddCredit(credit) => {
             let is_new = ledger::add_credit(connection, credit, now).await?;
@@ -117,6 +117,10 @@ async fn make(connection: &mut SqliteConnection, change: &Change, now: Timestamp
         Change::RedeemCode { org, code, amount } => codes::redeem_code(connection, *org, *code, *amount, now).await,
         Change::Correct(correction) => ledger::add_correction(connection, correction, now).await,
         Change::SetRetention(setting) => retention::set(connection, setting).await,
+        Change::AddWebhook(webhook) => webhooks::add(connection, webhook, now).await,
+        Change::ChangeWebhook(webhook) => webhooks::change(connection, webhook).await,
+        Change::RemoveWebhook { org, webhook } => webhooks::remove(connection, *org, *webhook).await,
+        Change::PingWebhook { org, webhook, event } => webhooks::ping(connection, *org, *webhook, *event, now).await,
     }?;
     Ok(Applied::Now)
 }

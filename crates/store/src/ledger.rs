@@ -9,6 +9,7 @@ use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 use crate::{
     Error, Store,
     columns::{bytes, count, nano, stored},
+    notices,
 };
 
 /// Credit to an organisation.
@@ -120,6 +121,8 @@ pub(crate) async fn add_correction(
     now: Timestamp,
 ) -> Result<(), Error> {
     let Correction { org, corrects, terms, amount } = *correction;
-    let line = head(&mut *connection, org).await?.correct(org, now, corrects, terms, amount)?;
-    append(connection, &line).await
+    let head = head(&mut *connection, org).await?;
+    let line = head.correct(org, now, corrects, terms, amount)?;
+    append(&mut *connection, &line).await?;
+    notices::corrected(connection, org, head.balance, line.balance, now).await
 }

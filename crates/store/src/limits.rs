@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use account::{KeyId, LimitKind, Limits, OrgId, Owner, ProjectId};
+use account::{KeyId, LimitKind, Limits, OrgId, Owner, ProjectId, Timestamp};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
-use crate::{Error, Store, columns::bytes};
+use crate::{Error, Store, columns::bytes, notices};
 
 /// Replaces all limits of an owner, who belongs to `org`.
 pub(crate) async fn set_limits(
@@ -13,11 +13,13 @@ pub(crate) async fn set_limits(
     org: OrgId,
     owner: &Owner,
     limits: &Limits,
+    now: Timestamp,
 ) -> Result<(), Error> {
     let (kind_of_owner, id) = parts(owner);
     if !belongs(&mut *connection, org, owner).await? {
         return Err(Error::NotFound { what: kind_of_owner });
     }
+    let before = read(&mut *connection, org, owner).await?;
     let gone = sqlx::query("DELETE FROM limits WHERE org = ? AND owner_kind = ? AND owner = ?");
     gone.bind(&org.as_bytes()[..]).bind(kind_of_owner).bind(&id[..]).execute(&mut *connection).await?;
     for kind in LimitKind::SETTABLE {
@@ -31,7 +33,19 @@ pub(crate) async fn set_limits(
             .execute(&mut *connection)
             .await?;
     }
-    Ok(())
+    notices::limits_changed(connection, org, *owner, &before, limits, now).await
+}
+
+/// The limits of an owner, who belongs to `org`.
+pub(crate) async fn read(connection: &mut SqliteConnection, org: OrgId, owner: &Owner) -> Result<Limits, Error> {
+    let (kind_of_owner, id) = parts(owner);
+    let query = sqlx::query("SELECT kind, allowed FROM limits WHERE org = ? AND owner_kind = ? AND owner = ?");
+    let query = query.bind(&org.as_bytes()[..]).bind(kind_of_owner).bind(&id[..]);
+    let mut limits = Limits::default();
+    for row in query.fetch_all(connection).await? {
+        limits = limits.with(kind(&row)?, row.try_get("allowed")?);
+    }
+    Ok(limits)
 }
 
 async fn belongs(connection: &mut SqliteConnection, org: OrgId, owner: &Owner) -> Result<bool, Error> {
@@ -73,14 +87,7 @@ impl Store {
 
     /// The limits of an owner, who belongs to `org`.
     pub async fn limits_of(&self, org: OrgId, owner: &Owner) -> Result<Limits, Error> {
-        let (kind_of_owner, id) = parts(owner);
-        let query = sqlx::query("SELECT kind, allowed FROM limits WHERE org = ? AND owner_kind = ? AND owner = ?");
-        let query = query.bind(&org.as_bytes()[..]).bind(kind_of_owner).bind(&id[..]);
-        let mut limits = Limits::default();
-        for row in query.fetch_all(self.readers()).await? {
-            limits = limits.with(kind(&row)?, row.try_get("allowed")?);
-        }
-        Ok(limits)
+        read(&mut *self.readers().acquire().await?, org, owner).await
     }
 }
 

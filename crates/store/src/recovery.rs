@@ -51,7 +51,9 @@ impl Store {
             self.write(move |connection| {
                 Box::pin(async move {
                     let rows: Vec<&UsageRow> = ended.iter().collect();
-                    crate::settlement::settle(&mut *connection, &rows, &Default::default()).await?;
+                    // Nothing is charged, so nothing is added to what was spent.
+                    crate::settlement::settle(&mut *connection, &rows, &Default::default(), &mut Default::default())
+                        .await?;
                     // A settlement that came before its beginning was noted leaves one behind.
                     for row in rows {
                         let query = sqlx::query("DELETE FROM open_requests WHERE org = ? AND request = ?");

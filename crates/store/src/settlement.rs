@@ -11,7 +11,13 @@ use account::{
 };
 use sqlx::SqliteConnection;
 
-use crate::{Error, columns::stored, labels, ledger, sums::Sums};
+use crate::{
+    Error,
+    columns::stored,
+    labels, ledger,
+    notices::{self, Balances, Spent},
+    sums::Sums,
+};
 
 /// A request that has a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,14 +109,17 @@ pub(crate) async fn open(connection: &mut SqliteConnection, request: &OpenReques
     Ok(())
 }
 
-/// Writes the ends of requests. The beginnings of those in `unnoted` were not written.
+/// Writes the ends of requests. The beginnings of those in `unnoted` were not written. `spent` is what budgets have spent; it is
+/// to be cleared if what is written here does not become durable.
 pub(crate) async fn settle(
     connection: &mut SqliteConnection,
     rows: &[&UsageRow],
     unnoted: &HashSet<RequestId>,
+    spent: &mut Spent,
 ) -> Result<Vec<Result<Settled, Error>>, Error> {
     let mut heads: HashMap<OrgId, Head> = HashMap::new();
     let mut sums = Sums::default();
+    let (mut written, mut balances) = (Vec::with_capacity(rows.len()), Balances::new());
     let mut settled = Vec::with_capacity(rows.len());
     for row in rows {
         let org = row.tenant.org;
@@ -138,11 +147,14 @@ pub(crate) async fn settle(
         if let Some(line) = &line {
             ledger::append(&mut *connection, line).await?;
             heads.insert(org, line.head());
+            balances.entry(org).or_insert((head.balance, head.balance)).1 = line.balance;
         }
+        written.push(*row);
         sums.add(&mut *connection, row).await?;
         settled.push(Ok(Settled::Written { line: line.map(|line| line.number) }));
     }
-    sums.write(connection).await?;
+    sums.write(&mut *connection).await?;
+    notices::settled(connection, &written, &balances, spent).await?;
     Ok(settled)
 }
 

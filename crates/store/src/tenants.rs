@@ -178,12 +178,21 @@ fn project(org: OrgId, row: &SqliteRow) -> Result<Project, Error> {
 
 pub(crate) fn organisation(row: &SqliteRow) -> Result<Organisation, Error> {
     let zone = Zone::parse(row.try_get("zone")?).map_err(|_| Error::Corrupt { what: "zone" })?;
-    let billing = match row.try_get("billing")? {
-        "prepaid" => Billing::Prepaid,
-        "postpaid" => Billing::Postpaid,
-        _ => return Err(Error::Corrupt { what: "billing" }),
-    };
-    Ok(Organisation { id: OrgId::from_bytes(bytes(row, "id")?), name: name(row)?, zone, billing })
+    Ok(Organisation { id: OrgId::from_bytes(bytes(row, "id")?), name: name(row)?, zone, billing: read_billing(row)? })
+}
+
+/// How an organisation pays, if there is one.
+pub(crate) async fn billing(connection: &mut SqliteConnection, org: OrgId) -> Result<Option<Billing>, Error> {
+    let query = sqlx::query("SELECT billing FROM organisations WHERE id = ?").bind(&org.as_bytes()[..]);
+    query.fetch_optional(connection).await?.as_ref().map(read_billing).transpose()
+}
+
+fn read_billing(row: &SqliteRow) -> Result<Billing, Error> {
+    match row.try_get("billing")? {
+        "prepaid" => Ok(Billing::Prepaid),
+        "postpaid" => Ok(Billing::Postpaid),
+        _ => Err(Error::Corrupt { what: "billing" }),
+    }
 }
 
 fn billing_name(billing: Billing) -> &'static str {

@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     Config, Error,
+    notices::Spent,
     settlement::{self, OpenRequest, Settled, UsageRow},
 };
 
@@ -87,6 +88,7 @@ impl Writer {
             rows: rows_inbox,
             work: work_inbox,
             pending: Vec::new(),
+            spent: Spent::default(),
             failing: Arc::clone(&failing),
             durable_within: config.durable_within,
         };
@@ -151,6 +153,7 @@ struct Task {
     rows: mpsc::Receiver<Message>,
     work: mpsc::Receiver<Work>,
     pending: Vec<Pending>,
+    spent: Spent,
     failing: Arc<AtomicBool>,
     durable_within: Duration,
 }
@@ -220,6 +223,7 @@ impl Task {
             }
             Err(error) => {
                 let _ = sqlx::raw_sql("ROLLBACK").execute(&mut self.connection).await;
+                self.spent.clear();
                 if !self.failing.swap(true, Ordering::AcqRel) {
                     tracing::error!(error = &error as &dyn std::error::Error, "the data folder cannot be written to");
                 }
@@ -259,7 +263,7 @@ impl Task {
             }
         }
         let rows: Vec<&UsageRow> = self.pending.iter().map(|pending| &pending.row).collect();
-        let settled = settlement::settle(connection, &rows, &noted).await?;
+        let settled = settlement::settle(connection, &rows, &noted, &mut self.spent).await?;
         for work in works {
             sqlx::raw_sql("SAVEPOINT work").execute(&mut *connection).await?;
             match work(&mut *connection).await {

@@ -1,4 +1,5 @@
-//! Administration under `/admin/v1`: organisations, projects, people, keys, limits, prices, credit, the ledger and the audit log.
+//! Administration under `/admin/v1`: organisations, projects, people, keys, limits, prices, credit, the ledger, webhooks
+//! and the audit log.
 //!
 //! Amounts are decimal text in units of the installation's currency (`"12.50"`), with at most nine digits behind the point;
 //! moments are text as in RFC 3339. In a `PATCH`, what is absent stays and what is `null` is taken away. Unlike the model
@@ -15,6 +16,7 @@ mod prices;
 mod secret;
 mod session;
 mod tenants;
+mod webhooks;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -35,6 +37,7 @@ pub use prices::{NewPrice, Price, PriceQuery};
 pub use secret::Secret;
 pub use session::{CSRF_HEADER, Membership, PROJECT_HEADER, PasswordChange, SessionInfo, SignIn, session_cookie};
 pub use tenants::{Billing, NewOrganisation, NewProject, Organisation, OrganisationChange, Project, ProjectChange};
+pub use webhooks::{Delivery, DeliveryQuery, IssuedWebhook, NewWebhook, Ping, Webhook, WebhookChange, WebhookQuery};
 
 /// A part of a list.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -1,6 +1,6 @@
 //! Who may do what, walked over the route list.
 
-use account::{Action, InviteId, KeyId, Role, Scope, UserId};
+use account::{Action, InviteId, KeyId, Role, Scope, UserId, WebhookId};
 use axum::{Router, body::Body, http::Request};
 use control::{endpoints, openapi_document};
 use serde_json::{Value, json};
@@ -17,6 +17,7 @@ fn request(method: &str, path: &str) -> Request<Body> {
         ("POST", Some("erasures")) => json!({"end_user": "x"}).to_string(),
         ("POST", Some("members")) => json!({"user_id": USER.to_string(), "role": "viewer"}).to_string(),
         ("POST", Some("invites")) => json!({"email": "x@example.org", "role": "viewer"}).to_string(),
+        ("POST", Some("webhooks")) => json!({"url": "https://example.org/"}).to_string(),
         ("POST", Some("redeem")) => json!({"code": "mw-".repeat(20)}).to_string(),
         _ => json!({}).to_string(),
     };
@@ -32,6 +33,7 @@ const USER: UserId = UserId::from_bytes([5; 16]);
 fn address(path: &str, org: &str, project: &str, key: &str) -> String {
     let path =
         path.replace("{org}", org).replace("{project}", project).replace("{key}", key).replace("{month}", "2026-11");
+    let path = path.replace("{webhook}", &WebhookId::from_bytes([7; 16]).to_string());
     path.replace("{user}", &USER.to_string()).replace("{invite}", &InviteId::from_bytes([6; 16]).to_string())
 }
 
@@ -85,6 +87,19 @@ async fn what_belongs_to_others_is_told_like_what_does_not_exist() {
         expires: account::Timestamp::from_millis(i64::MAX),
     };
     apply(&stage.store, store::Change::AddInvite(invite)).await;
+    let webhook = store::Webhook {
+        id: WebhookId::from_bytes([7; 16]),
+        org: OTHER,
+        url: "https://example.org/".into(),
+        description: "theirs".into(),
+        events: account::EventKind::CHOICE.into(),
+        thresholds: [50].into(),
+        credit_low: None,
+        enabled: true,
+        secret_version: 1,
+        previous_until: None,
+    };
+    apply(&stage.store, store::Change::AddWebhook(webhook)).await;
     // Everything that an organisation can give, so that nothing is missing but the place.
     let owner = stage.user("owner", Some(Role::Owner)).await;
     for app in [stage.owner().await, stage.app_of_user(owner).await] {
@@ -108,7 +123,7 @@ async fn nothing_of_others(app: &Router) {
             answers
                 .push(send(app, request(endpoint.method.as_str(), &address(endpoint.path, org, &project, &key))).await);
         }
-        if ["{project}", "{key}", "{user}", "{invite}"].iter().any(|part| endpoint.path.contains(part)) {
+        if ["{project}", "{key}", "{user}", "{invite}", "{webhook}"].iter().any(|part| endpoint.path.contains(part)) {
             // Under the own organisation what is of another is not found either.
             answers.push(
                 send(app, request(endpoint.method.as_str(), &address(endpoint.path, &own, &project, &key))).await,

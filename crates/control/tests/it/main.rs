@@ -9,3 +9,4 @@ mod owned_keys;
 mod people;
 mod sign_in;
 mod stage;
+mod webhooks;

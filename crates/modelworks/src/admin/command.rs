@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::bills::{EndUserCommand, RerateArgs, RetentionArgs, StatementArgs};
 use super::user::UserCommand;
+use super::webhook::WebhookCommand;
 
 /// Administration of a server that runs.
 #[derive(Debug, Subcommand)]
@@ -36,6 +37,8 @@ pub enum AdminCommand {
     Retention(RetentionArgs),
     /// End users that requests are for.
     EndUser(Noun<EndUserCommand>),
+    /// Webhooks: who is told when budgets and credit run out.
+    Webhook(Noun<WebhookCommand>),
     /// Who administered what, newest first.
     Audit(AuditArgs),
     /// Copy tenants, usage, ledger and what keys are checked with; the server may run meanwhile. Models are not copied.

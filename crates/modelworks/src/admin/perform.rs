@@ -21,7 +21,7 @@ use super::{
     },
     copies, expiry, ledger, names,
     table::{self, Columns},
-    user,
+    user, webhook,
 };
 
 pub(super) const ORGANISATIONS: &str = "/admin/v1/organisations";
@@ -41,6 +41,7 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
         AdminCommand::Statement(args) => (Show(args.how.json), open(&args.how)?),
         AdminCommand::Rerate(args) => (Show(args.how.json), open(&args.how)?),
         AdminCommand::Retention(args) => (Show(args.how.json), open(&args.how)?),
+        AdminCommand::Webhook(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::EndUser(noun) => (Show(noun.how.json), open(&noun.how)?),
         // Who checks a file needs no server.
         AdminCommand::Ledger(noun) => return ledger::perform(&noun.command, || open(&noun.how)).await,
@@ -61,6 +62,7 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
         AdminCommand::Rerate(args) => bills::rerate(&client, args).await,
         AdminCommand::Retention(args) => bills::retention(&client, args).await,
         AdminCommand::EndUser(noun) => bills::end_user(&client, noun.how.json, noun.command).await,
+        AdminCommand::Webhook(noun) => webhook::perform(&client, show, noun.command).await,
         AdminCommand::Audit(args) => audit(&client, show, args).await,
         // Carried out above, without a client.
         AdminCommand::Ledger(_) | AdminCommand::Backup { .. } | AdminCommand::Restore { .. } => Ok(()),

@@ -19,17 +19,17 @@ fn command(data: &Path, arguments: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-fn run(data: &Path, arguments: &[&str]) -> String {
+pub(crate) fn run(data: &Path, arguments: &[&str]) -> String {
     command(data, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
 }
 
-fn run_json(data: &Path, arguments: &[&str]) -> Value {
+pub(crate) fn run_json(data: &Path, arguments: &[&str]) -> Value {
     let text = run(data, &[arguments, &["--json"]].concat());
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {text}"))
 }
 
 /// Asks for so many tokens, all of which will come; returns status and body.
-async fn ask(server: &Server, key: &str, tokens: u32) -> (u16, Value) {
+pub(crate) async fn ask(server: &Server, key: &str, tokens: u32) -> (u16, Value) {
     let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": tokens,
         "ignore_eos": true, "temperature": 0});
     let request = server.client.post(format!("{}/v1/chat/completions", server.base));

@@ -23,3 +23,4 @@ mod secrets;
 mod server;
 mod soak;
 mod usage;
+mod webhooks;

@@ -33,7 +33,7 @@ async fn no_secret_is_in_a_log_a_row_or_a_backup() {
     std::fs::create_dir(&data).expect("a folder");
     link(data_with_model(), &data);
     let file = File::create(&log).expect("a file");
-    let mut server = Server::spawn_with(&data, &[], |command| {
+    let mut server = Server::spawn_with(&data, &["--webhook-network", "127.0.0.0/8"], |command| {
         command.env("RUST_LOG", "trace").stderr(Stdio::from(file));
     })
     .await;
@@ -47,10 +47,24 @@ async fn no_secret_is_in_a_log_a_row_or_a_backup() {
     let rotated = ask(&server, "POST", &format!("{path}/rotate"), KEY, json!({"grace_seconds": 600})).await;
     let code = ask(&server, "POST", "/admin/v1/codes", KEY, json!({"amount": "1"})).await;
     ask(&server, "POST", &format!("{org}/redeem"), KEY, json!({"code": code["secret"]})).await;
+    let new = json!({"url": "http://127.0.0.1:1/hook"});
+    let hook = ask(&server, "POST", &format!("{org}/webhooks"), KEY, new).await;
+    let path_of_hook = format!("{org}/webhooks/{}", hook["id"].as_str().expect("an id"));
+    let hook_rotated =
+        ask(&server, "POST", &format!("{path_of_hook}/rotate"), KEY, json!({"grace_seconds": 600})).await;
+    ask(&server, "POST", &format!("{path_of_hook}/ping"), KEY, json!({})).await;
+    let is_tried = async || {
+        let told = ask(&server, "GET", &format!("{path_of_hook}/deliveries"), KEY, json!({})).await;
+        told["data"][0]["attempts"] != 0
+    };
+    server.wait_for("a signed delivery", is_tried).await;
     let people = people(&server, &org).await;
     let mut secrets = vec![KEY.to_owned(), WRONG.to_owned()];
     secrets.extend(people);
-    secrets.extend([&key, &rotated, &code].map(|issued| issued["secret"].as_str().expect("a secret").to_owned()));
+    secrets.extend(
+        [&key, &rotated, &code, &hook, &hook_rotated]
+            .map(|issued| issued["secret"].as_str().expect("a secret").to_owned()),
+    );
     let chat = json!({"model": MODEL, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1});
     for secret in &secrets {
         // As a key, as another scheme, in a wrong place of the address and of the body.

@@ -11,3 +11,4 @@ mod retention;
 mod rows;
 mod settlements;
 mod stage;
+mod webhooks;

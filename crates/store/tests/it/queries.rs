@@ -1,11 +1,29 @@
 //! What can be seen from the sources alone.
 
 /// Rows that belong to an organisation and are asked for by it.
-const OF_A_TENANT: &[&str] =
-    &["projects", "members", "ledger", "usage", "rollups", "days", "labels", "label_names", "audit", "responses"];
+const OF_A_TENANT: &[&str] = &[
+    "projects",
+    "members",
+    "ledger",
+    "usage",
+    "rollups",
+    "days",
+    "labels",
+    "label_names",
+    "audit",
+    "responses",
+    "webhooks",
+    "deliveries",
+];
 
 /// Time and the end of a process concern everybody's rows, and no tenant is told of them.
-const OF_EVERYBODY: &[&str] = &["WHERE responses.expires <= ?", "WHERE responses.running"];
+const OF_EVERYBODY: &[&str] = &[
+    "WHERE responses.expires <= ?",
+    "WHERE responses.running",
+    "WHERE first.due <= ?",
+    "WHERE deliveries.due IS NOT NULL AND deliveries.created < ?",
+    "WHERE deliveries.ended < ?",
+];
 
 fn literals(source: &str) -> Vec<&str> {
     source.split('"').skip(1).step_by(2).collect()
