@@ -3,8 +3,7 @@
 use account::{
     ApiKey, CodeId, KeyId, LimitKind, Limits, ModelAccess, Name, Nano, Owner, PriceId, PriceVersion, ProjectId,
 };
-use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
-use store::{Applied, Change, Code, Config, Error, KeysOf, Made, Project, Store};
+use store::{Applied, Change, Code, Config, Error, KeysOf, Made, Project};
 
 use crate::stage::*;
 
@@ -129,21 +128,4 @@ async fn a_code_is_redeemed_by_whoever_is_first() {
     let record = &store.codes(None, 10).await.unwrap()[0];
     assert_eq!(record.redeemed.map(|(_, at)| at), Some(NOW));
     assert_eq!(store.codes(Some(id), 10).await.unwrap(), []);
-}
-
-/// Rows that the first version wrote.
-#[tokio::test]
-async fn rows_of_the_first_schema_are_taken_over() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = SqliteConnectOptions::new().filename(folder.path().join("modelworks.db")).create_if_missing(true);
-    let mut first = file.connect().await.unwrap();
-    sqlx::raw_sql(include_str!("../../src/migrations/1.sql")).execute(&mut first).await.unwrap();
-    let rows = "CREATE TABLE schema_version (version INTEGER NOT NULL);
-        INSERT INTO schema_version VALUES (1);
-        INSERT INTO organisations VALUES (x'01010101010101010101010101010101', 'one', 'UTC', 'prepaid', 5);";
-    sqlx::raw_sql(rows).execute(&mut first).await.unwrap();
-    drop(first);
-    let store = Store::open(folder.path(), Config::default()).await.unwrap();
-    assert_eq!(store.organisation(ORG).await.unwrap().unwrap().what, organisation(ORG, "one"));
-    assert_eq!(store.codes(None, 10).await.unwrap(), []);
 }

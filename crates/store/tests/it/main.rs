@@ -4,6 +4,7 @@ mod backups;
 mod failures;
 mod labels;
 mod lists;
+mod migrations;
 mod people;
 mod queries;
 mod responses;
