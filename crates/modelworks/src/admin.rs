@@ -1,5 +1,5 @@
 //! Administration from the command line: `org`, `project`, `user`, `key`, `limit`, `price`, `credit`, `usage`, `ledger`,
-//! `statement`, `rerate`, `retention`, `end-user`, `webhook`, `audit`, `backup`, `restore`.
+//! `statement`, `rerate`, `retention`, `end-user`, `tag`, `webhook`, `audit`, `backup`, `restore`.
 //!
 //! All but the last two speak HTTP to a server that runs, as any other client does.
 

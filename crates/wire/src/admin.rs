@@ -24,7 +24,7 @@ use utoipa::{IntoParams, ToSchema};
 pub use audit::{AuditEntry, AuditQuery};
 pub use bills::{
     ClassCharges, Corrections, Erasure, LedgerQuery, ModelCharges, NewErasure, NewRerating, Rerating, Retention,
-    RetentionChange, Statement, StatementCredit, StatementEnd, StatementFormat, StatementQuery,
+    RetentionChange, Statement, StatementCredit, StatementEnd, StatementFormat, StatementQuery, TagValue,
 };
 pub use credits::{Balance, Code, Credit, IssuedCode, NewCode, NewCredit, Redemption};
 pub use invites::{

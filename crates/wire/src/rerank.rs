@@ -1,6 +1,9 @@
 //! `/v1/rerank`, in the shape that the APIs of Jina and Cohere have in common.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Asks how well documents answer a query.
@@ -21,6 +24,13 @@ pub struct RerankRequest {
     /// Cut documents that are too long instead of refusing them. Default: false.
     #[serde(default)]
     pub truncation: Option<bool>,
+    /// Extension: whom the request is for, to group usage by.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Extension: tags, to group usage by.
+    #[serde(default)]
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub metadata: Option<BTreeMap<String, Value>>,
 }
 
 /// A document.

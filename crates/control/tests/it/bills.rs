@@ -191,6 +191,29 @@ async fn an_end_user_is_erased_by_whoever_runs_the_organisation() {
 }
 
 #[tokio::test]
+async fn a_value_of_a_tag_is_erased_by_whoever_runs_the_organisation() {
+    let stage = stage().await;
+    let request = charge(&stage.store, "m", at("2026-02-01T00:00:00Z"), Counts::tokens(1, 0, 1)).await;
+    let app = stage.owner().await;
+    let path = format!("/admin/v1/organisations/{ORG}/erasures");
+    let tag = |name: &str, value: &str| json!({"tag": {"name": name, "value": value}});
+    let both = json!({"end_user": "alice", "tag": {"name": "env", "value": "prod"}});
+    for wrong in
+        [tag("", "x"), tag(&"x".repeat(65), "x"), tag("env", &"x".repeat(513)), both, json!({}), json!({"tag": {}})]
+    {
+        check(&app, "POST", &path, wrong, 400).await;
+    }
+    let before = stage.store.request(ORG, request).await.unwrap().unwrap().labels;
+    let (name, value) = before.tags().first_key_value().expect("it is tagged");
+    let erased = check(&app, "POST", &path, tag(name, value), 200).await.json();
+    assert_eq!(erased, json!({"requests": 1}));
+    let after = stage.store.request(ORG, request).await.unwrap().unwrap().labels;
+    assert_eq!((after.end_user(), after.tags().get(name)), (before.end_user(), None));
+    let log = get(&app, "/audit").await.to_string();
+    assert!(log.contains("tag.erase") && !log.contains(&**value), "{log}");
+}
+
+#[tokio::test]
 async fn rows_are_kept_as_long_as_the_organisation_or_the_installation_says() {
     let stage = stage().await;
     let (operator, owner) = (stage.operator().await, stage.owner().await);

@@ -14,6 +14,7 @@ use crate::{
     embedding::{Ranking, rank},
     error::ApiError,
     exchange::Exchange,
+    labels,
     parameter::integer,
 };
 
@@ -36,7 +37,8 @@ pub(crate) async fn rerank(
     exchange: Exchange,
     Json(body): Json<RerankRequest>,
 ) -> Result<axum::Json<RerankResponse>, ApiError> {
-    let RerankRequest { model, query, documents, top_n, return_documents, truncation } = body;
+    let RerankRequest { model, query, documents, top_n, return_documents, truncation, user, metadata } = body;
+    let labels = labels::openai(None, user, metadata)?;
     if documents.is_empty() || documents.len() > MOST_DOCUMENTS {
         let message = format!("documents must be 1 to {MOST_DOCUMENTS}, but there are {}", documents.len());
         return Err(ApiError::invalid("documents", message));
@@ -49,7 +51,7 @@ pub(crate) async fn rerank(
     let repeated = if return_documents.unwrap_or(false) { documents.clone() } else { Vec::new() };
 
     let id = service.new_id("rerank-");
-    let admitted = admit(&service, &caller, exchange, &model)?;
+    let admitted = admit(&service, &caller, exchange, &model)?.labelled(labels);
     let ranking = rank(&service, admitted, &model, query, documents, truncation.unwrap_or(false)).await?;
     Ok(axum::Json(render(id, model, ranking, repeated, most)))
 }

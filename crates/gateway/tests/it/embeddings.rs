@@ -298,7 +298,8 @@ async fn a_budget_is_asked_before_anything_runs() {
 async fn documents_are_ranked_by_similarity_where_no_model_ranks_them() {
     let stage = stage(embeds());
     let documents = json!(["a", {"text": "five5"}, "three"]);
-    let body = json!({"model": "m", "query": "seven77", "documents": documents, "return_documents": true});
+    let body = json!({"model": "m", "query": "seven77", "documents": documents, "return_documents": true,
+        "user": "alice", "metadata": {"env": "prod"}});
     let answer = check(&stage.app, "POST", "/v1/rerank", body, 200).await.json();
     assert_eq!(answer["scored_by"], "embedding_similarity");
     assert_eq!(answer["usage"], json!({"prompt_tokens": 18, "total_tokens": 18}));
@@ -309,7 +310,9 @@ async fn documents_are_ranked_by_similarity_where_no_model_ranks_them() {
     assert_eq!(results[0]["document"], json!({"text": "five5"}));
     let cosine = (5.0 * 7.0 + 1.0) / (26.0_f64 * 50.0).sqrt();
     assert!((results[0]["relevance_score"].as_f64().unwrap() - cosine).abs() < 1e-6);
-    assert_eq!(stage.kept.rows()[0].settlement.counts, Counts::tokens(18, 0, 0));
+    let row = stage.kept.rows().remove(0);
+    assert_eq!(row.settlement.counts, Counts::tokens(18, 0, 0));
+    assert_eq!((row.labels.end_user(), json!(row.labels.tags())), (Some("alice"), json!({"env": "prod"})));
 
     let too_long = |query: &str, document: &str| json!({"model": "m", "query": query, "documents": ["a", document]});
     for (body, param) in
@@ -329,7 +332,13 @@ async fn a_model_that_ranks_reads_query_and_document_together() {
     assert_eq!(answer["results"], json!([{"index": 1, "relevance_score": 0.5}]));
     let asked = stage.encoder.asked.lock().unwrap().pop().unwrap();
     assert_eq!(asked.inputs[0], EmbedInput::Pair("q".into(), "three".into()));
-    for (key, value) in [("documents", json!([])), ("documents", json!(vec!["a"; 1001])), ("top_n", json!(0))] {
+    for (key, value) in [
+        ("documents", json!([])),
+        ("documents", json!(vec!["a"; 1001])),
+        ("top_n", json!(0)),
+        ("user", json!("u".repeat(513))),
+        ("metadata", json!({"n": 1})),
+    ] {
         let kept = std::mem::replace(&mut body[key], value);
         let error = check(&stage.app, "POST", "/v1/rerank", body.clone(), 400).await.json()["error"].clone();
         assert_eq!(error["param"], key, "{error}");

@@ -1,11 +1,11 @@
-//! `statement`, `rerate`, `retention` and `end-user`: what belongs to bills and the rows behind them.
+//! `statement`, `rerate`, `retention`, `end-user` and `tag`: what belongs to bills and the rows behind them.
 
 use std::io::{self, Write};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use wire::admin::{NewErasure, NewRerating, RetentionChange};
+use wire::admin::{NewErasure, NewRerating, RetentionChange, TagValue};
 
 use super::{
     client::Client,
@@ -75,6 +75,19 @@ pub enum EndUserCommand {
     /// Erase an end user from usage; sums and the ledger stay. The name is read from standard input, so that no history keeps
     /// it.
     Erase {
+        #[command(flatten)]
+        of: InOrg,
+    },
+}
+
+/// `tag`.
+#[derive(Debug, Subcommand)]
+pub enum TagCommand {
+    /// Erase one value of a tag from usage; sums and the ledger stay. The value is read from standard input, so that no history
+    /// keeps it.
+    Erase {
+        /// The tag's name.
+        name: String,
         #[command(flatten)]
         of: InOrg,
     },
@@ -153,11 +166,25 @@ pub async fn retention(client: &Client, args: RetentionArgs) -> Result<()> {
 pub async fn end_user(client: &Client, as_json: bool, command: EndUserCommand) -> Result<()> {
     let EndUserCommand::Erase { of } = command;
     let org = names::org(client, of.org.as_deref()).await?;
-    let mut name = String::new();
-    io::stdin().read_line(&mut name).context("reading the name")?;
-    let end_user = name.trim_end_matches(['\r', '\n']).to_owned();
-    ensure!(!end_user.is_empty(), "standard input does not name an end user");
-    show(as_json, &client.post(&format!("{ORGANISATIONS}/{org}/erasures"), &NewErasure { end_user }).await?)
+    let end_user = Some(read_line()?).filter(|name| !name.is_empty());
+    ensure!(end_user.is_some(), "standard input does not name an end user");
+    let wanted = NewErasure { end_user, tag: None };
+    show(as_json, &client.post(&format!("{ORGANISATIONS}/{org}/erasures"), &wanted).await?)
+}
+
+/// Carries out what is done to tags.
+pub async fn tag(client: &Client, as_json: bool, command: TagCommand) -> Result<()> {
+    let TagCommand::Erase { name, of } = command;
+    let org = names::org(client, of.org.as_deref()).await?;
+    let wanted = NewErasure { end_user: None, tag: Some(TagValue { name, value: read_line()? }) };
+    show(as_json, &client.post(&format!("{ORGANISATIONS}/{org}/erasures"), &wanted).await?)
+}
+
+/// The first line of standard input.
+fn read_line() -> Result<String> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).context("reading standard input")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn show(as_json: bool, value: &Value) -> Result<()> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::bills::{EndUserCommand, RerateArgs, RetentionArgs, StatementArgs};
+use super::bills::{EndUserCommand, RerateArgs, RetentionArgs, StatementArgs, TagCommand};
 use super::user::UserCommand;
 use super::webhook::WebhookCommand;
 
@@ -37,6 +37,8 @@ pub enum AdminCommand {
     Retention(RetentionArgs),
     /// End users that requests are for.
     EndUser(Noun<EndUserCommand>),
+    /// Tags of requests.
+    Tag(Noun<TagCommand>),
     /// Webhooks: who is told when budgets and credit run out.
     Webhook(Noun<WebhookCommand>),
     /// Who administered what, newest first.

@@ -41,6 +41,7 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
         AdminCommand::Statement(args) => (Show(args.how.json), open(&args.how)?),
         AdminCommand::Rerate(args) => (Show(args.how.json), open(&args.how)?),
         AdminCommand::Retention(args) => (Show(args.how.json), open(&args.how)?),
+        AdminCommand::Tag(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::Webhook(noun) => (Show(noun.how.json), open(&noun.how)?),
         AdminCommand::EndUser(noun) => (Show(noun.how.json), open(&noun.how)?),
         // Who checks a file needs no server.
@@ -62,6 +63,7 @@ pub async fn perform(command: AdminCommand, data_dir: &Path) -> Result<()> {
         AdminCommand::Rerate(args) => bills::rerate(&client, args).await,
         AdminCommand::Retention(args) => bills::retention(&client, args).await,
         AdminCommand::EndUser(noun) => bills::end_user(&client, noun.how.json, noun.command).await,
+        AdminCommand::Tag(noun) => bills::tag(&client, noun.how.json, noun.command).await,
         AdminCommand::Webhook(noun) => webhook::perform(&client, show, noun.command).await,
         AdminCommand::Audit(args) => audit(&client, show, args).await,
         // Carried out above, without a client.

@@ -102,6 +102,41 @@ async fn who_is_erased_is_in_no_row_and_every_sum_stays() {
     assert_eq!(&*entry.action, "end_user.erase");
 }
 
+#[tokio::test]
+async fn a_value_of_a_tag_is_erased_and_nothing_beside_it() {
+    let (_folder, store) = furnished(Config::default()).await;
+    let hostile = "na\"me' $.[0]";
+    let mut rows: Vec<UsageRow> = (0..1100)
+        .map(|number| {
+            labelled(labels(Some("alice"), &[(hostile, "gone"), ("env", "gone"), ("Env", "x")])).later(number)
+        })
+        .collect();
+    rows.push(labelled(labels(Some("bob"), &[(hostile, "kept")])));
+    rows.push(labelled(labels(Some("bob"), &[(hostile, "gone")])));
+    for settled in futures::future::join_all(rows.iter().map(|row| settle(&store, row.clone()))).await {
+        settled.unwrap();
+    }
+    let (head, before) = (verified(&store, ORG).await, sums(&store).await);
+    assert_eq!(store.erase_tag(OTHER_ORG, hostile, "gone", act()).await.unwrap(), 0, "of another organisation");
+    assert_eq!(store.erase_tag(ORG, hostile, "gone", act()).await.unwrap(), 1101);
+    assert_eq!(store.erase_tag(ORG, hostile, "gone", act()).await.unwrap(), 0);
+
+    for bucket in [Bucket::Hour, Bucket::Day] {
+        assert_eq!(rows_by(&store, bucket, Apart::Tag(hostile)).await, [(None, 1101), of("kept", 1)].into());
+        // Another tag with the same value, and who the requests were for, stay.
+        assert_eq!(rows_by(&store, bucket, Apart::Tag("env")).await, [of("gone", 1100)].into());
+        assert_eq!(rows_by(&store, bucket, Apart::EndUser).await, [of("alice", 1100), of("bob", 2)].into());
+    }
+    let of_row = async |row: &UsageRow| store.request(ORG, row.request).await.unwrap().unwrap().labels;
+    assert_eq!(of_row(&rows[0]).await, labels(Some("alice"), &[("env", "gone"), ("Env", "x")]));
+    assert_eq!(of_row(&rows[1100]).await, rows[1100].labels);
+    assert_eq!(of_row(&rows[1101]).await, labels(Some("bob"), &[]));
+    assert_eq!((verified(&store, ORG).await, sums(&store).await), (head, before));
+    let entry = &store.audit(Some(ORG), None, 1).await.unwrap()[0];
+    assert_eq!(&*entry.action, "tag.erase");
+    assert!(!format!("{entry:?}").contains("gone"));
+}
+
 trait Later {
     fn later(self, seconds: u64) -> Self;
 }

@@ -18,18 +18,32 @@ pub struct LedgerQuery {
     pub format: Option<Format>,
 }
 
-/// Whose usage is to be freed of a name.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+/// What usage is to be freed of: an end user or a value of a tag.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewErasure {
     /// The end user, as requests named it.
-    pub end_user: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_user: Option<String>,
+    /// The value of a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<TagValue>,
+}
+
+/// A value of a tag, as requests said it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TagValue {
+    /// The tag's name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
 }
 
 /// What was erased.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Erasure {
-    /// Requests that were for the end user and no longer say so.
+    /// Requests that were for the end user, or had the tag, and no longer say so.
     pub requests: u64,
 }
 
