@@ -29,6 +29,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 /// Serves until a signal ends it.
 pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -> Result<()> {
     let mut signals = Signals::new()?;
+    let hangups = signal(SignalKind::hangup()).context("listening for signals")?;
     let key = admin_key::open(data_dir, std::env::var(admin_key::BOOTSTRAP_VARIABLE).ok())?;
     let mut models: Vec<String> = catalog.models().into_iter().map(|entry| entry.name).collect();
     models.extend(settings.models.iter().filter(|model| !models.contains(model)).cloned().collect::<Vec<_>>());
@@ -72,9 +73,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let mut tasks = Vec::from(tenants.upkeep());
     tasks.push(tenants.watch(Arc::clone(&catalog)));
     tasks.push(webhooks::deliver(tenants.store.clone(), edge.webhook_networks));
-    if let Some(certificate) = edge.certificate {
-        tasks.push(reload_on_hangup(certificate)?);
-    }
+    tasks.push(tokio::spawn(attend_hangups(hangups, edge.certificate)));
     let (stop, stopped) = watch::channel(());
     let servers = listeners.all.into_iter().map(|listener| {
         let mut stopped = stopped.clone();
@@ -128,17 +127,18 @@ fn administration(tenants: &Tenants, config: control::Config) -> Annex {
     Annex { routes: control::routes(control), entrances, document: control::openapi_document() }
 }
 
-/// Reads the certificate again at every SIGHUP, which is how those who renew certificates say so.
-fn reload_on_hangup(certificate: Certificate) -> Result<JoinHandle<()>> {
-    let mut hangup = signal(SignalKind::hangup()).context("listening for signals")?;
-    Ok(tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match certificate.reload() {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+/// Reads the certificate again at every SIGHUP, which is how those who renew certificates say so. Without one the signal, which
+/// would end a process that does not listen for it, changes nothing.
+async fn attend_hangups(mut hangups: Signal, certificate: Option<Certificate>) {
+    while hangups.recv().await.is_some() {
+        match certificate.as_ref().map(Certificate::reload) {
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(error)) => tracing::error!(%error, "the certificate stays as it was"),
+            None => {
+                tracing::info!("SIGHUP reads the certificate again, and there is none; settings are read at a start")
             }
         }
-    }))
+    }
 }
 
 /// Pulls what is not on disk and loads every model.

@@ -4,7 +4,7 @@ use futures::StreamExt;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::server::{MODEL, Server};
+use crate::server::{MODEL, Server, data_with_model, link};
 
 fn long_story() -> serde_json::Value {
     json!({
@@ -52,6 +52,26 @@ async fn a_second_signal_ends_at_once() {
         .await;
     server.signal(Signal::TERM);
     server.wait_until_gone().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_without_a_certificate_is_noted_and_ends_nothing() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let (data, log) = (folder.path().join("data"), folder.path().join("log"));
+    std::fs::create_dir(&data).expect("a folder");
+    link(data_with_model(), &data);
+    let file = std::fs::File::create(&log).expect("a file");
+    // As soon as it says where it answers: whoever reloads services does not wait for a model.
+    let mut server = Server::spawn_with(&data, &[], |command| {
+        command.env("RUST_LOG", "info").stderr(std::process::Stdio::from(file));
+    })
+    .await;
+    server.signal(Signal::HUP);
+    let is_noted = async || std::fs::read_to_string(&log).expect("a file").contains("SIGHUP");
+    server.wait_for("a line in the log", is_noted).await;
+    server.wait_until_ready().await;
+    server.signal(Signal::TERM);
+    assert!(server.wait_until_gone().await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
