@@ -10,6 +10,7 @@ use axum::{
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use store::Once;
+use wire::json;
 
 use crate::{Caller, Control, error::ApiError};
 
@@ -101,17 +102,5 @@ async fn read(request: Request) -> Result<Vec<u8>, ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let cause = error.into_inner();
-        if cause.is_data() {
-            let parameter = (path != ".").then_some(path);
-            return ApiError::Invalid { parameter, message: cause.to_string() };
-        }
-        ApiError::NotJson { message: cause.to_string() }
-    })?;
-    json.end().map_err(|error| ApiError::NotJson { message: error.to_string() })?;
-    Ok(value)
+    Ok(json::parse(if bytes.is_empty() { b"{}" } else { bytes })?)
 }

@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use thiserror::Error;
-use wire::openai::{ErrorBody, ErrorResponse};
+use wire::{
+    json::Fault,
+    openai::{ErrorBody, ErrorResponse},
+};
 
 /// Every failure that an administrator can be told. `Display` is public text; docs/errors.md lists the codes.
 #[derive(Debug, Error)]
@@ -122,6 +125,15 @@ impl ApiError {
             Self::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::NotDurable => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::NotJson { message } => Self::NotJson { message },
+            Fault::Wrong { parameter, message } => Self::Invalid { parameter, message },
         }
     }
 }

@@ -78,6 +78,7 @@ use crate::routes::{
         audit::of_organisation,
         audit::of_installation,
     ),
+    components(schemas(wire::admin::StatementFormat)),
     tags((name = "admin", description = "Administration"))
 )]
 struct Document;

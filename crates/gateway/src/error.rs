@@ -7,7 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use thiserror::Error;
-use wire::{anthropic, ollama::OllamaError, openai};
+use wire::{anthropic, json::Fault, ollama::OllamaError, openai};
+
+/// Most characters of an error's message and of a parameter's name. Either may quote the caller, and what it quotes may be long.
+const MOST_CHARACTERS: usize = 1_000;
 
 /// Tells clients of OpenAI's kind whether to try again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
@@ -61,6 +64,15 @@ pub(crate) enum ApiError {
     Unsupported { parameter: String, message: String },
     #[error(transparent)]
     Inference(#[from] inference::Error),
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::NotJson { message } => Self::NotJson { message },
+            Fault::Wrong { parameter, message } => inference::Error::Invalid { parameter, message }.into(),
+        }
+    }
 }
 
 impl ApiError {
@@ -126,17 +138,17 @@ impl ApiError {
     /// As OpenAI's clients read it: the body of an answer that has not begun, or the error event of a stream that has.
     pub(crate) fn openai(&self) -> openai::ErrorResponse {
         let (status, code, parameter) = self.parts();
-        let param = parameter.map(str::to_owned);
+        let param = parameter.map(bounded);
         let r#type = openai_type(status);
-        openai::ErrorResponse { error: openai::ErrorBody { message: self.to_string(), r#type, param, code } }
+        openai::ErrorResponse { error: openai::ErrorBody { message: self.message(), r#type, param, code } }
     }
 
     /// As Anthropic's clients read it. The shape has no field for the parameter, so the message names it.
     pub(crate) fn anthropic(&self, request_id: &str) -> anthropic::ErrorResponse {
         let (status, _, parameter) = self.parts();
-        let text = self.to_string();
-        let message = match parameter {
-            Some(parameter) if !text.contains(parameter) => format!("{parameter}: {text}"),
+        let text = self.message();
+        let message = match parameter.map(bounded) {
+            Some(parameter) if !text.contains(&parameter) => format!("{parameter}: {text}"),
             _ => text,
         };
         let error = anthropic::ErrorBody { r#type: anthropic_type(status), message };
@@ -146,7 +158,11 @@ impl ApiError {
     /// As Ollama's clients read it. Code and parameter are extensions.
     pub(crate) fn ollama(&self) -> OllamaError {
         let (_, code, parameter) = self.parts();
-        OllamaError { error: self.to_string(), code, param: parameter.map(str::to_owned) }
+        OllamaError { error: self.message(), code, param: parameter.map(bounded) }
+    }
+
+    fn message(&self) -> String {
+        bounded(&self.to_string())
     }
 
     /// When trying again may help.
@@ -162,6 +178,17 @@ impl ApiError {
             _ => None,
         }
     }
+}
+
+/// The beginning and the end of a text that is too long: what is wrong stands before what is quoted, what to do after it.
+fn bounded(text: &str) -> String {
+    let length = text.chars().count();
+    if length <= MOST_CHARACTERS {
+        return text.to_owned();
+    }
+    let half = MOST_CHARACTERS / 2;
+    let (start, end) = (text.chars().take(half), text.chars().skip(length - half));
+    start.chain(" … ".chars()).chain(end).collect()
 }
 
 /// The kinds that OpenAI's SDKs know.
@@ -214,6 +241,22 @@ mod tests {
     use inference::Error as E;
 
     use super::*;
+
+    #[test]
+    fn what_is_quoted_is_bounded_and_what_stands_around_it_stays() {
+        let error = ApiError::from(E::ModelNotFound { model: "é".repeat(100_000) });
+        let parameter = "k".repeat(100_000);
+        let named = ApiError::invalid(parameter.as_str(), "m");
+        for told in [error.openai().error.message, error.ollama().error, error.anthropic("r").error.message] {
+            assert!(told.chars().count() < 1_100 && told.contains("éé … éé"), "{told}");
+            assert!(
+                error.to_string().starts_with(&told[..10]) && error.to_string().ends_with(&told[told.len() - 10..])
+            );
+        }
+        assert!(named.openai().error.param.unwrap().len() < 1_100);
+        assert!(named.anthropic("r").error.message.len() < 2_200);
+        assert_eq!(bounded("short"), "short");
+    }
 
     /// One of each kind.
     fn all() -> Vec<ApiError> {

@@ -60,6 +60,7 @@ use crate::routes::{
         wire::openai::ErrorResponse,
         wire::openai::ResponseEvent,
         wire::anthropic::StreamEvent,
+        wire::tenant::Format,
     )),
     modifiers(&Key),
     tags(
@@ -91,12 +92,33 @@ impl Modify for Key {
     }
 }
 
+/// Gives every operation a name of its own, by method and path: who generates a client makes functions of these names.
+fn name_operations(document: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut document.paths.paths {
+        let steps: Vec<_> = path.split(|c: char| !c.is_alphanumeric()).filter(|step| !step.is_empty()).collect();
+        let place = if steps.is_empty() { "root".to_owned() } else { steps.join("_") };
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}_{place}"));
+            }
+        }
+    }
+}
+
 /// The document, with another edge's part, as JSON text.
 pub(crate) fn with(annex: Option<utoipa::openapi::OpenApi>) -> String {
     let mut document = Document::openapi();
     if let Some(annex) = annex {
         document.merge(annex);
     }
+    name_operations(&mut document);
     // The document is made of types that serialise.
     serde_json::to_string(&document).unwrap_or_default()
 }

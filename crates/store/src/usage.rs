@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use account::{
-    Cause, Counts, KeyId, Labels, Nano, OrgId, Owner, Period, PriceId, ProjectId, RequestId, Service, Tenant,
+    Cause, Class, Counts, KeyId, Labels, Nano, OrgId, Owner, Period, PriceId, ProjectId, RequestId, Service, Tenant,
     Timestamp, Zone,
 };
 use futures::TryStreamExt;
@@ -130,8 +130,26 @@ pub struct UsageSum {
     pub charge: Nano,
 }
 
-/// What a sum is of: start of the period, project, what tells it apart, model.
-type Of = (Timestamp, ProjectId, Part, Box<str>);
+/// What a sum is of: start of the period, project, what tells it apart, model. It is also the order of sums.
+fn of(sum: &UsageSum) -> (Timestamp, ProjectId, &Part, &str) {
+    (sum.start, sum.project, &sum.part, &sum.model)
+}
+
+/// Sums by start of the period, project, key or value, and model. The columns stand in the order in which [`sum`] reads them.
+macro_rules! sums_of {
+    ($start:literal, $part:literal, $from:literal) => {
+        concat!(
+            "SELECT ",
+            $start,
+            " AS start, project, ",
+            $part,
+            ", model, SUM(rows), SUM(charge), SUM(input), SUM(cached_input), SUM(output), SUM(seconds), SUM(images),
+             SUM(requests) FROM ",
+            $from,
+            " GROUP BY 1, 2, 3, 4"
+        )
+    };
+}
 
 impl Store {
     /// One request of an organisation.
@@ -148,70 +166,59 @@ impl Store {
     /// [`Error::TooMany`] for a report of more sums than `most`.
     pub async fn usage(&self, asked: UsageOf<'_>) -> Result<Vec<UsageSum>, Error> {
         let UsageOf { org, zone, from, until, bucket, apart, most } = asked;
-        let from = bucket.of(from, &zone).start;
-        // Days are kept by what began them.
-        let first_day = zone.day(from).start.as_millis();
-        let (from, until) = (from.as_millis(), until.as_millis());
-        let org = &org.as_bytes()[..];
+        let first = bucket.of(from, &zone);
+        // Days have sums of their own; hours and months are added up, each by itself.
+        let mut stretches = Vec::new();
+        if bucket == Bucket::Day {
+            stretches.push((first.start, until));
+        } else {
+            let mut next = Some(first);
+            while let Some(period) = next.filter(|period| period.start < until) {
+                stretches.push((period.start, period.end.map_or(until, |end| end.min(until))));
+                next = period.end.map(|end| bucket.of(end, &zone));
+            }
+        }
         let tag = match apart {
             Apart::Key => None,
             Apart::EndUser => Some(labels::END_USER),
             Apart::Tag(name) => Some(name),
         };
         let query = match (bucket, tag) {
-            (Bucket::Hour, None) => {
-                sqlx::query("SELECT quarter AS start, * FROM rollups WHERE org = ? AND quarter >= ? AND quarter < ?")
-                    .bind(org)
-            }
-            (Bucket::Day | Bucket::Month, None) => {
-                sqlx::query("SELECT day AS start, * FROM days WHERE org = ? AND day >= ? AND day < ?").bind(org)
-            }
-            (Bucket::Hour, Some(tag)) => sqlx::query(
-                "SELECT quarter AS start, * FROM labels JOIN label_quarters ON label = id
-                 WHERE org = ? AND tag = ? AND day >= ? AND day < ? AND quarter >= ? AND quarter < ?",
-            )
-            .bind(org)
-            .bind(tag)
-            .bind(first_day)
-            .bind(until),
-            (Bucket::Day | Bucket::Month, Some(tag)) => sqlx::query(
-                "SELECT day AS start, * FROM labels JOIN label_days ON label = id
-                 WHERE org = ? AND tag = ? AND day >= ? AND day < ?",
-            )
-            .bind(org)
-            .bind(tag),
+            (Bucket::Hour, None) => sums_of!("?2", "key", "rollups WHERE org = ?1 AND quarter >= ?2 AND quarter < ?3"),
+            (Bucket::Day, None) => sums_of!("day", "key", "days WHERE org = ?1 AND day >= ?2 AND day < ?3"),
+            (Bucket::Month, None) => sums_of!("?2", "key", "days WHERE org = ?1 AND day >= ?2 AND day < ?3"),
+            // Days of labels are found by what began them.
+            (Bucket::Hour, Some(_)) => sums_of!(
+                "?2",
+                "value",
+                "labels JOIN label_quarters ON label = id
+                 WHERE org = ?1 AND day >= ?5 AND day < ?3 AND tag = ?4 AND quarter >= ?2 AND quarter < ?3"
+            ),
+            (Bucket::Day, Some(_)) => sums_of!(
+                "day",
+                "value",
+                "labels JOIN label_days ON label = id WHERE org = ?1 AND day >= ?2 AND day < ?3 AND tag = ?4"
+            ),
+            (Bucket::Month, Some(_)) => sums_of!(
+                "?2",
+                "value",
+                "labels JOIN label_days ON label = id WHERE org = ?1 AND day >= ?2 AND day < ?3 AND tag = ?4"
+            ),
         };
-        let mut rows = query.bind(from).bind(until).fetch(self.readers());
-        let mut sums: BTreeMap<Of, (u64, Counts, Nano)> = BTreeMap::new();
-        let mut period = bucket.of(Timestamp::from_millis(from), &zone);
-        while let Some(row) = rows.try_next().await? {
-            let start = time(&row, "start")?;
-            if !period.contains(start) {
-                period = bucket.of(start, &zone);
-            }
-            let part = match tag {
-                Some(_) => Part::Value(row.try_get::<Option<String>, _>("value")?.map(Into::into)),
-                None => Part::Key(KeyId::from_bytes(bytes(&row, "key")?)),
-            };
-            let (project, model) = (ProjectId::from_bytes(bytes(&row, "project")?), row.try_get::<String, _>("model")?);
-            let sum = sums.entry((period.start, project, part, model.into())).or_default();
-            sum.0 += count(&row, "rows")?;
-            sum.1 = sum.1.plus(&counts(&row)?);
-            sum.2 = [sum.2, nano(&row, "charge")?].into_iter().sum();
-            if sums.len() > most {
-                return Err(Error::TooMany { what: "sums", most });
+        let mut sums = Vec::new();
+        for (from, until) in stretches {
+            let query = sqlx::query(query).bind(&org.as_bytes()[..]).bind(from.as_millis()).bind(until.as_millis());
+            let query = query.bind(tag).bind(zone.day(from).start.as_millis());
+            let mut rows = query.fetch(self.readers());
+            while let Some(row) = rows.try_next().await? {
+                if sums.len() == most {
+                    return Err(Error::TooMany { what: "sums", most });
+                }
+                sums.push(sum(&row, tag.is_some())?);
             }
         }
-        let sum = |((start, project, part, model), (rows, counts, charge))| UsageSum {
-            start,
-            project,
-            part,
-            model,
-            rows,
-            counts,
-            charge,
-        };
-        Ok(sums.into_iter().map(sum).collect())
+        sums.sort_unstable_by(|one: &UsageSum, other| of(one).cmp(&of(other)));
+        Ok(sums)
     }
 
     /// What an organisation, its projects and its keys spent in a period of whole days of its calendar: charges of requests that were admitted in it.
@@ -234,6 +241,31 @@ impl Store {
         }
         Ok(spent)
     }
+}
+
+fn sum(row: &SqliteRow, of_label: bool) -> Result<UsageSum, Error> {
+    let id = |column| {
+        let id: &[u8] = row.try_get(column)?;
+        <[u8; 16]>::try_from(id).map_err(|_| Error::Corrupt { what: "id in a sum" })
+    };
+    let count =
+        |column| u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Error::Corrupt { what: "count in a sum" });
+    let mut counts = Counts::default();
+    for (class, column) in Class::ALL.into_iter().zip(6..) {
+        counts = counts.with(class, count(column)?);
+    }
+    Ok(UsageSum {
+        start: Timestamp::from_millis(row.try_get(0)?),
+        project: ProjectId::from_bytes(id(1)?),
+        part: match of_label {
+            true => Part::Value(row.try_get::<Option<&str>, _>(2)?.map(Into::into)),
+            false => Part::Key(KeyId::from_bytes(id(2)?)),
+        },
+        model: row.try_get::<&str, _>(3)?.into(),
+        rows: count(4)?,
+        counts,
+        charge: Nano::new(row.try_get(5)?),
+    })
 }
 
 fn record(row: &SqliteRow) -> Result<RequestRecord, Error> {

@@ -2,11 +2,13 @@
 //!
 //! The types do nothing but serialisation and description: every rule about values (ranges, combinations, what is not
 //! supported) is the edge's, so that a refusal can name the parameter and say what would be accepted. For that reason
-//! numbers are as wide as JSON allows, choices are strings, and unknown fields are ignored, except in [`admin`].
+//! numbers are as wide as JSON allows, choices are strings, and unknown fields are ignored, except in [`admin`]. [`json`] reads
+//! them for every edge.
 
 pub mod admin;
 pub mod anthropic;
 pub mod csv;
+pub mod json;
 pub mod models;
 pub mod native;
 pub mod ollama;

@@ -7,7 +7,7 @@ use axum::{
     response::IntoResponse,
 };
 use inference::Load;
-use wire::native::Health;
+use wire::{native::Health, openai::ErrorResponse};
 
 use crate::{Service, caller::Known};
 
@@ -44,7 +44,10 @@ pub(crate) async fn readyz(State(service): State<Service>) -> (StatusCode, Json<
 /// Counts and latencies in Prometheus's text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "service",
-    responses((status = 200, description = "The answer", content_type = "text/plain", body = String))
+    responses(
+        (status = 200, description = "The answer", content_type = "text/plain", body = String),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn metrics(State(service): State<Service>, _: Known) -> impl IntoResponse {
     let loads = service.catalog().loaded().into_iter().map(|(_, backend)| backend.load());
@@ -57,7 +60,10 @@ pub(crate) async fn metrics(State(service): State<Service>, _: Known) -> impl In
     get,
     path = "/openapi.json",
     tag = "service",
-    responses((status = 200, description = "The answer", body = Object))
+    responses(
+        (status = 200, description = "The answer", body = Object),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn openapi(State(service): State<Service>, _: Known) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], service.document().to_owned())

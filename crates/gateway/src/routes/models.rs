@@ -54,7 +54,7 @@ pub(crate) async fn list(
     get, path = "/v1/models/{id}", tag = "models", params(("id" = String, Path, description = "The model's name")),
     responses(
         (status = 200, description = "The answer", body = Model),
-        (status = 404, description = "There is no such model", body = ErrorResponse),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
     )
 )]
 pub(crate) async fn retrieve(

@@ -2,14 +2,20 @@
 
 use account::{LimitKind, Owner, Resets, Standing};
 use axum::{Json, extract::State};
-use wire::tenant::{Limit, LimitList};
+use wire::{
+    openai::ErrorResponse,
+    tenant::{Limit, LimitList},
+};
 
 use crate::{Service, caller::Caller, tenancy::now};
 
 /// The limits above a key, the nearest first, and how they stand.
 #[utoipa::path(
     get, path = "/v1/limits", tag = "tenant",
-    responses((status = 200, description = "The answer", body = LimitList))
+    responses(
+        (status = 200, description = "The answer", body = LimitList),
+        (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
+    )
 )]
 pub(crate) async fn limits(State(service): State<Service>, caller: Caller) -> Json<LimitList> {
     let standings = service.tenancy().meter().standings(&caller.tenant(), now());

@@ -372,6 +372,8 @@ async fn the_document_lists_every_route_and_no_other() {
         for (method, operation) in methods.as_object().unwrap() {
             let public = operation["security"] == json!([{}]);
             documented.push((path.clone(), method.to_uppercase(), public));
+            let refuses = ["4XX", "401"].iter().any(|status| !operation["responses"][status].is_null());
+            assert!(public || refuses, "{method} {path} does not say that it needs a key");
             for (status, response) in operation["responses"].as_object().unwrap() {
                 assert!(response["description"].is_string(), "{method} {path} {status} lacks what OpenAPI requires");
             }

@@ -21,7 +21,7 @@ use crate::stage::{Kept, PROJECT, Script, Scripted, app, check, key, pepper, req
 
 /// Texts become `[bytes, 1]` (a pair one over its bytes); tokens of an input are its bytes or ids. An input of more than ten is
 /// too long.
-struct Encoder {
+pub struct Encoder {
     capabilities: Capabilities,
     /// After so many answers the stream ends or hangs.
     most: usize,
@@ -127,7 +127,8 @@ fn stage(encoder: Encoder) -> Stage {
     Stage { app, tenancy, kept, encoder }
 }
 
-fn embeds() -> Encoder {
+/// Vectors of two numbers, or one.
+pub fn embeds() -> Encoder {
     Encoder::new(Task::Embed(Dimensions { full: 2, shorter: vec![1] }))
 }
 

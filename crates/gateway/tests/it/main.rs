@@ -6,6 +6,7 @@ mod caps;
 mod connections;
 mod cors;
 mod embeddings;
+mod hostile;
 mod labels;
 mod log;
 mod ollama;

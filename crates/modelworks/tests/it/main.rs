@@ -16,6 +16,7 @@ mod lifecycle;
 mod node;
 mod ollama_sdk;
 mod openai_sdk;
+mod openapi;
 mod people;
 mod python;
 mod responses;

@@ -33,7 +33,10 @@ pub(crate) async fn root() -> impl IntoResponse {
 /// The version of Ollama whose API this follows.
 #[utoipa::path(
     get, path = "/api/version", tag = "ollama",
-    responses((status = 200, description = "The answer", body = OllamaVersion))
+    responses(
+        (status = 200, description = "The answer", body = OllamaVersion),
+        (status = "4XX", description = "Refused: `code` says why", body = OllamaError),
+    )
 )]
 pub(crate) async fn version(_: Caller) -> JsonAnswer<OllamaVersion> {
     JsonAnswer(OllamaVersion { version: VERSION })
@@ -42,7 +45,10 @@ pub(crate) async fn version(_: Caller) -> JsonAnswer<OllamaVersion> {
 /// Every model that requests may name.
 #[utoipa::path(
     get, path = "/api/tags", tag = "ollama",
-    responses((status = 200, description = "The answer", body = OllamaModelList))
+    responses(
+        (status = 200, description = "The answer", body = OllamaModelList),
+        (status = "4XX", description = "Refused: `code` says why", body = OllamaError),
+    )
 )]
 pub(crate) async fn tags(State(service): State<Service>, _: Caller) -> JsonAnswer<OllamaModelList> {
     let models = service.catalog().models().into_iter().map(model).collect();
@@ -52,7 +58,10 @@ pub(crate) async fn tags(State(service): State<Service>, _: Caller) -> JsonAnswe
 /// The models in memory.
 #[utoipa::path(
     get, path = "/api/ps", tag = "ollama",
-    responses((status = 200, description = "The answer", body = OllamaModelList))
+    responses(
+        (status = 200, description = "The answer", body = OllamaModelList),
+        (status = "4XX", description = "Refused: `code` says why", body = OllamaError),
+    )
 )]
 pub(crate) async fn ps(State(service): State<Service>, _: Caller) -> JsonAnswer<OllamaModelList> {
     let loaded = service.catalog().loaded().into_iter().filter_map(|(name, backend)| {
