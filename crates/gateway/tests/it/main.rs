@@ -17,3 +17,4 @@ mod stage;
 mod streams;
 mod tenants;
 mod tools;
+mod transcripts;
