@@ -95,6 +95,18 @@ impl Dialect {
         }
     }
 
+    /// What ends reasoning that did not end by itself, in an answer that may have `calls` and may be `held` to a form behind
+    /// it; `None` where the dialect has no reasoning.
+    pub fn closing(self, calls: bool, held: bool) -> Option<Closing> {
+        match self.0 {
+            Notation::Harmony => Some(harmony::closing(calls, held)),
+            // A form begins directly behind the tag.
+            Notation::Tagged { tags, .. } => {
+                tags.map(|tags| Closing::always(if held { tags.leave.trim_end() } else { tags.leave }))
+            }
+        }
+    }
+
     /// Reads the answer to a prompt, whose end may have opened the reasoning. Calls of `tools` are calls; without tools
     /// they are text.
     pub fn parser(self, prompt: &str, tools: Vec<ToolSignature>) -> Parser {
@@ -110,6 +122,21 @@ impl Dialect {
             }
         };
         Parser(reader)
+    }
+}
+
+/// What ends reasoning that did not end by itself. Special tokens are written by their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    /// The first time.
+    pub first: String,
+    /// Whenever the model begins to reason anew: what leaves it no choice but to answer.
+    pub again: String,
+}
+
+impl Closing {
+    fn always(text: &str) -> Self {
+        Self { first: text.to_owned(), again: text.to_owned() }
     }
 }
 
@@ -160,6 +187,15 @@ impl Parser {
             Reader::Harmony(harmony) => harmony.finish(&mut out),
         }
         out.into_vec()
+    }
+
+    /// Whether the model is in the middle of reasoning: what follows is more of it, or ends it.
+    pub fn is_thinking(&self) -> bool {
+        match &self.0 {
+            Reader::Text | Reader::Calls(_) => false,
+            Reader::Reasoning(reasoning) => reasoning.is_inside(),
+            Reader::Harmony(harmony) => harmony.is_thinking(),
+        }
     }
 
     /// After the end: whether there are calls, and none was broken off.

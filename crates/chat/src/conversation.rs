@@ -12,7 +12,7 @@ use crate::constraint::{
     Calling, Compiler, Form, Grammar, Held, Refusal,
     calls::{self, Callable},
 };
-use crate::{Dialect, Error, Options, Parser, Rendered, Template, ToolSignature};
+use crate::{Closing, Dialect, Error, Options, Parser, Rendered, Template, ToolSignature};
 use abilities::Abilities;
 
 /// A conversation that is to be continued.
@@ -26,6 +26,8 @@ pub struct Conversation {
     pub thinking: Option<bool>,
     /// How much it shall think, in the template's own words, such as `low`.
     pub effort: Option<String>,
+    /// Most tokens that it shall think, for those templates that tell the model. Nothing here keeps it.
+    pub budget: Option<u32>,
 }
 
 /// One turn.
@@ -223,6 +225,9 @@ impl Chat {
         if let Some(reasoning_effort) = &conversation.effort {
             variables = merge_maps([context! { reasoning_effort }, variables]);
         }
+        if let Some(thinking_budget) = conversation.budget {
+            variables = merge_maps([context! { thinking_budget }, variables]);
+        }
         let messages: Vec<Value> = messages.iter().map(|message| self.abilities.message(message)).collect();
         self.template.render_with(&messages, &variables, &options)
     }
@@ -295,6 +300,12 @@ impl Prompt {
             return Err((Fault::Tools, refusal));
         }
         compile(&tools).map(Some).map_err(|refusal| (Fault::Tools, refusal))
+    }
+
+    /// What ends the reasoning in an answer to this prompt, which may be `held` to a form, where it did not end by itself;
+    /// `None` where the model does not reason.
+    pub fn closing(&self, held: bool) -> Option<Closing> {
+        self.dialect.closing(!self.tools.is_empty(), held)
     }
 
     /// Reads one answer to this prompt.

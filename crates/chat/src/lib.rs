@@ -13,7 +13,7 @@ mod literal;
 mod python;
 mod template;
 
-pub use answer::{Delta, Dialect, Parser, ToolSignature};
+pub use answer::{Closing, Delta, Dialect, Parser, ToolSignature};
 pub use constraint::{Calling, Compiler, Form, Held, Matcher, Refusal, Vocabulary};
 pub use conversation::{Call, Chat, Conversation, Demand, Fault, Message, Prompt, Role, Tool};
 pub use template::{Error, Options, Rendered, Template};

@@ -440,3 +440,58 @@ proptest! {
         }
     }
 }
+
+/// Templates of families that reason: marks, the end of the prompt, what the model begins with, and the header of an answer.
+const REASONING: [(&str, &str, &str, &str); 8] = [
+    (QWEN, "", "<think>\n", ""),
+    (DEEPSEEK, "<think>\n", "", ""),
+    (DEEPSEEK, "<think>", "<think>\n", ""),
+    (GEMMA, "", "<|channel>thought\n", ""),
+    ("[THINK][/THINK]", "", "[THINK]", ""),
+    ("<seed:think></seed:think>", "", "<seed:think>", ""),
+    ("<|START_THINKING|><|END_THINKING|>", "", "<|START_THINKING|>", ""),
+    (HARMONY, "", "<|channel|>analysis<|message|>", "<|start|>assistant<|channel|>final<|message|>"),
+];
+
+#[test]
+fn reasoning_can_be_closed_at_any_place_and_the_answer_follows() {
+    let thought = "Hm, {\"a\": <b>, [] – é";
+    for (template, prompt, open, header) in REASONING {
+        for (end, _) in thought.char_indices().skip(1) {
+            for (tools, held) in [(false, false), (false, true), (true, false), (true, true)] {
+                let closing = Dialect::of(template).closing(tools, held).expect("it reasons");
+                for text in [closing.first, closing.again] {
+                    // What the closing left out of the header the model writes itself, or the form does.
+                    let rest = header.strip_prefix(text.trim_start_matches("<|end|>")).unwrap_or(header);
+                    let rest = if text.ends_with("<|message|>") { "" } else { rest };
+                    let answer = format!("{open}{}{text}{rest}Yes.", &thought[..end]);
+                    let model = Model { template, prompt, tools };
+                    // Harmony has no white space for layout.
+                    let thought = if template == HARMONY { &thought[..end] } else { thought[..end].trim_end() };
+                    model.check(&answer, &Answer::text("Yes.").thought(thought));
+                }
+            }
+        }
+    }
+    for template in [PLAIN, LLAMA, MISTRAL] {
+        assert_eq!(Dialect::of(template).closing(true, false), None);
+    }
+}
+
+#[test]
+fn a_parser_knows_whether_the_model_is_thinking() {
+    for (template, prompt, open, _) in REASONING {
+        let dialect = Dialect::of(template);
+        let closing = dialect.closing(false, false).expect("it reasons").again;
+        let mut parser = dialect.parser(prompt, Vec::new());
+        let mut thinking = |text: &str| {
+            parser.push(text);
+            parser.is_thinking()
+        };
+        assert!(thinking(open) && thinking("Hm") && thinking(" <") && thinking("b>"), "{template}");
+        assert!(!thinking(&closing) && !thinking("Yes."), "{template}");
+    }
+    let mut parser = Dialect::of(PLAIN).parser("", Vec::new());
+    parser.push("<think>");
+    assert!(!parser.is_thinking());
+}

@@ -1,6 +1,6 @@
 //! What a caller submits.
 
-use crate::Constraint;
+use crate::{Constraint, Forcing};
 
 /// What to generate.
 pub struct SequenceRequest {
@@ -23,6 +23,8 @@ pub struct SequenceRequest {
     pub salt: u64,
     /// Limits what may be generated.
     pub constraint: Option<Box<dyn Constraint>>,
+    /// Says which tokens are not the model's to choose.
+    pub forcing: Option<Box<dyn Forcing>>,
 }
 
 /// How the next token is chosen, all values resolved. Applied in the order of the fields: penalties, bias (then the

@@ -8,7 +8,7 @@ use std::{
 use models::Logits;
 
 use crate::{
-    Constraint, Finish, Output, Sampling, SequenceRequest, Token,
+    Constraint, Finish, Forcing, Output, Sampling, SequenceRequest, Token,
     channel::Sender,
     logprobs::Logprobs,
     penalties::Penalties,
@@ -38,6 +38,7 @@ pub(crate) struct Sequence {
     prompt_logprobs: bool,
     salt: u64,
     constraint: Option<Box<dyn Constraint>>,
+    forcing: Option<Box<dyn Forcing>>,
     penalties: Penalties,
     /// Tokens of the prompt that were reported.
     reported: usize,
@@ -115,6 +116,7 @@ impl Sequence {
             prompt_logprobs: request.prompt_logprobs,
             salt: request.salt,
             constraint: request.constraint,
+            forcing: request.forcing,
             reported: 0,
             started: false,
             speculation: Speculation::default(),
@@ -321,6 +323,9 @@ impl Sequence {
         if let Some(constraint) = &mut self.constraint {
             constraint.accept(id);
         }
+        if let Some(forcing) = &mut self.forcing {
+            forcing.accept(id);
+        }
         self.output.send(Output::Token(token));
         Ok((id, self.end_behind(id, token_limit)))
     }
@@ -372,6 +377,11 @@ impl Sequence {
             }
             None => None,
         };
+        let may_follow = |token: u32| {
+            let word_of = |allowed: &[u64]| allowed.get(token as usize / 64).copied().unwrap_or(0);
+            (token as usize) < logits.len() && allowed.is_none_or(|allowed| word_of(allowed) >> (token % 64) & 1 == 1)
+        };
+        let forced = self.forcing.as_ref().and_then(|forcing| forcing.forced()).filter(|&token| may_follow(token));
         let choice = Choice {
             sampling: &self.sampling,
             penalties: &self.penalties,
@@ -379,7 +389,10 @@ impl Sequence {
             deferred: if self.generated() < self.min_tokens { &self.end_tokens } else { &[] },
             index: self.generated() as u64,
         };
-        let id = sampler.choose(logits, &choice)?;
+        let id = match forced {
+            Some(token) => token,
+            None => sampler.choose(logits, &choice)?,
+        };
         match self.logprobs {
             Some(top) => logprobs.token(logits, id, top),
             None => Ok(Token { id, logprob: None, top: Vec::new() }),

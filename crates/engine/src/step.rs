@@ -307,7 +307,12 @@ impl Live {
                 }
                 finish
             }
-            Ok(Err(error)) => {
+            // Its constraint knows why, and whose fault that is: a form that passed a limit is its caller's.
+            Ok(Err(BadLogits::NothingAllowed)) => {
+                tracing::debug!("a constraint allows nothing; its sequence fails");
+                Some(Finish::Failed)
+            }
+            Ok(Err(error @ BadLogits::NotFinite)) => {
                 tracing::error!(%error, "no token can be chosen; the sequence fails");
                 Some(Finish::Failed)
             }

@@ -2,6 +2,7 @@
 //! of their own; `lifecycle` starts the thread.
 
 mod determinism;
+mod forcing;
 mod isolation;
 mod latency;
 mod lifecycle;
@@ -41,6 +42,7 @@ fn request(prompt: &[u32], max_tokens: usize) -> SequenceRequest {
         prompt_logprobs: false,
         salt: 0,
         constraint: None,
+        forcing: None,
     }
 }
 

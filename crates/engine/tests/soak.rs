@@ -111,6 +111,7 @@ fn submit(engine: &Engine, seed: u64) -> Result<Running, SubmitError> {
         prompt_logprobs: dice(8, 20) == 0,
         salt: dice(9, 5),
         constraint: None,
+        forcing: None,
     };
     let leaves_after = (random(seed, 5000).is_multiple_of(3)).then(|| random(seed, 5001) % 40);
     Ok(Running { tokens: engine.submit(request)?, leaves_after, max_tokens })

@@ -66,7 +66,7 @@ impl Default for Config {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             status_wait: Duration::from_secs(2),
-            ping_interval: Duration::from_secs(5),
+            ping_interval: Duration::from_secs(2),
             grace: Duration::from_secs(30),
             trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),

@@ -1,7 +1,10 @@
 //! An admitted request for vectors or scores, from the model's name to its settlement.
 
+use std::time::Duration;
+
 use futures::StreamExt;
 use inference::{EmbedInput, EmbedRequest, Error, Event, Task, Usage};
+use tokio::time::Instant;
 
 use crate::{
     Service,
@@ -13,6 +16,8 @@ pub(crate) struct Vectors {
     pub(crate) vectors: Vec<Vec<f32>>,
     /// Tokens of all inputs.
     pub(crate) prompt_tokens: u64,
+    /// How long the model's loading took; next to nothing where it was in memory.
+    pub(crate) loading: Duration,
 }
 
 /// How well documents answer a query.
@@ -67,7 +72,9 @@ async fn conclude<T>(mut admitted: Admitted, answered: Result<T, Error>) -> Resu
 }
 
 async fn run(service: &Service, admitted: &mut Admitted, model: &str, request: EmbedRequest) -> Result<Vectors, Error> {
+    let began = Instant::now();
     let backend = service.catalog().backend(model).await?;
+    let loading = began.elapsed();
     let mut vectors = vec![Vec::new(); request.inputs.len()];
     let prepared = backend.embed(request).await?;
     let prompt_tokens = prepared.prompt_tokens();
@@ -89,7 +96,7 @@ async fn run(service: &Service, admitted: &mut Admitted, model: &str, request: E
         tracing::error!(left, "a backend's answers ended too soon");
         return Err(Error::Internal);
     }
-    Ok(Vectors { vectors, prompt_tokens })
+    Ok(Vectors { vectors, prompt_tokens, loading })
 }
 
 async fn run_ranking(
@@ -104,7 +111,7 @@ async fn run_ranking(
     let request = |inputs| EmbedRequest { inputs, parameter: "documents", dimensions: None, truncate };
     if task == Task::Rank {
         let pairs = documents.into_iter().map(|document| EmbedInput::Pair(query.clone(), document)).collect();
-        let Vectors { vectors, prompt_tokens } = run(service, admitted, model, request(pairs)).await?;
+        let Vectors { vectors, prompt_tokens, .. } = run(service, admitted, model, request(pairs)).await?;
         let scores = vectors.into_iter().flatten().collect();
         return Ok(Ranking { scores, read_together: true, prompt_tokens });
     }
@@ -112,7 +119,7 @@ async fn run_ranking(
     let last = documents.len();
     let inputs = documents.into_iter().chain([query]).map(EmbedInput::Text).collect();
     let answered = run(service, admitted, model, request(inputs)).await;
-    let Vectors { mut vectors, prompt_tokens } = answered.map_err(|error| match error {
+    let Vectors { mut vectors, prompt_tokens, .. } = answered.map_err(|error| match error {
         // The query came last.
         Error::InputTooLong { input, tokens, limit } if input == format!("documents[{last}]") => {
             Error::InputTooLong { input: "query".into(), tokens, limit }

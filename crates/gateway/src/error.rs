@@ -115,7 +115,9 @@ impl ApiError {
             Self::Unsupported { parameter, .. } => (StatusCode::BAD_REQUEST, "unsupported_value", Some(parameter)),
             Self::Inference(error) => match error {
                 E::Invalid { parameter, .. } => (StatusCode::BAD_REQUEST, "invalid_value", parameter.as_deref()),
-                E::ContextLengthExceeded { .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", None),
+                E::ContextLengthExceeded { parameter, .. } => {
+                    (StatusCode::BAD_REQUEST, "context_length_exceeded", Some(parameter))
+                }
                 E::InputTooLong { input, .. } => (StatusCode::BAD_REQUEST, "context_length_exceeded", Some(input)),
                 E::ModelNotFound { .. } => (StatusCode::NOT_FOUND, "model_not_found", Some("model")),
                 E::Overloaded { .. } => (StatusCode::TOO_MANY_REQUESTS, "overloaded", None),
@@ -262,7 +264,7 @@ mod tests {
     fn all() -> Vec<ApiError> {
         let inference = [
             E::invalid("temperature", "m"),
-            E::ContextLengthExceeded { limit: 1, requested: 2, prompt: 1, output: 1 },
+            E::ContextLengthExceeded { parameter: "messages", limit: 1, requested: 2, prompt: 1, output: 1 },
             E::InputTooLong { input: "input[1]".into(), tokens: 2, limit: 1 },
             E::ModelNotFound { model: "m".into() },
             E::Overloaded { what: "the queue", retry_after: Duration::from_millis(1500) },

@@ -8,10 +8,12 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, ready};
 use inference::{Capabilities, Error, Event, FinishReason, Input, Prepared, Request, Usage};
+use tokio::time::Instant;
 
 use crate::{
     Service,
@@ -78,6 +80,8 @@ pub(crate) struct Generation {
     /// Whether all that may be generated will be: nothing ends it before.
     exact: bool,
     merged_system: bool,
+    /// How long the model's loading took.
+    loading: Duration,
     /// Completes when the caller's key is revoked.
     revoked: BoxFuture<'static, ()>,
     // Behind `state`, so that what runs is dropped before the request counts as ended.
@@ -85,7 +89,7 @@ pub(crate) struct Generation {
 }
 
 enum State {
-    Opening(BoxFuture<'static, Result<Vec<Box<dyn Prepared>>, Error>>),
+    Opening(BoxFuture<'static, Result<Opened, Error>>),
     /// With the choices that have not finished.
     Running(Answers, BTreeSet<u32>),
     /// What is left to be said when a limit ends the answer.
@@ -95,6 +99,22 @@ enum State {
     Over,
 }
 
+/// A model that is in memory, and the prompts that it checked.
+struct Opened {
+    prepared: Vec<Box<dyn Prepared>>,
+    /// How long the loading took; next to nothing where it was in memory.
+    loading: Duration,
+}
+
+/// What is known of an answer when it begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Beginning {
+    /// What the prompt holds, and how much of that was cached.
+    pub(crate) counts: Usage,
+    /// How long the model's loading took.
+    pub(crate) loading: Duration,
+}
+
 impl Generation {
     /// Asks. Nothing happens before the first poll.
     pub(crate) fn new(service: &Service, admitted: Admitted, ask: Ask) -> Self {
@@ -102,7 +122,8 @@ impl Generation {
         let service = service.clone();
         let revoked = admitted.revocation();
         let opening = async move { prepare(&service, ask).await }.boxed();
-        Self { state: State::Opening(opening), choices, exact, merged_system: false, revoked, admitted }
+        let (merged_system, loading) = (false, Duration::ZERO);
+        Self { state: State::Opening(opening), choices, exact, merged_system, loading, revoked, admitted }
     }
 
     /// The request's id, for the log.
@@ -113,6 +134,11 @@ impl Generation {
     /// What ran so far. With the first event that is no failure it is known what the prompt holds and what was cached.
     pub(crate) fn usage(&self) -> Usage {
         self.admitted.usage()
+    }
+
+    /// What ran so far, and how long the model's loading took. Known with the first event that is no failure.
+    pub(crate) fn beginning(&self) -> Beginning {
+        Beginning { counts: self.usage(), loading: self.loading }
     }
 
     /// Whether instructions of the system were moved, because the model's chat template cannot place them where they
@@ -127,8 +153,7 @@ impl Generation {
         }
         loop {
             match &mut self.state {
-                State::Opening(opening) => match ready!(opening.poll_unpin(cx)).and_then(|prepared| self.run(prepared))
-                {
+                State::Opening(opening) => match ready!(opening.poll_unpin(cx)).and_then(|opened| self.run(opened)) {
                     Ok(running) => self.state = running,
                     Err(error) => return Poll::Ready(Event::Failed { error, usage: Usage::default() }),
                 },
@@ -165,7 +190,8 @@ impl Generation {
     }
 
     /// Leases what the prompts and the first tokens cost, and starts them.
-    fn run(&mut self, prepared: Vec<Box<dyn Prepared>>) -> Result<State, Error> {
+    fn run(&mut self, Opened { prepared, loading }: Opened) -> Result<State, Error> {
+        self.loading = loading;
         let choices = self.choices;
         self.merged_system = prepared.iter().any(|prepared| prepared.merged_system());
         let Extent { prompt_tokens, output_tokens, exact } = Extent::of(&prepared, choices, self.exact);
@@ -229,14 +255,16 @@ impl Stream for Generation {
 }
 
 /// Loads the model where that is needed and checks every prompt, so that none starts before all can.
-async fn prepare(service: &Service, ask: Ask) -> Result<Vec<Box<dyn Prepared>>, Error> {
+async fn prepare(service: &Service, ask: Ask) -> Result<Opened, Error> {
+    let began = Instant::now();
     let backend = service.catalog().backend(&ask.model).await?;
+    let loading = began.elapsed();
     let mut prepared = Vec::with_capacity(ask.requests.len());
     for request in ask.requests {
         check(backend.capabilities(), &request)?;
         prepared.push(backend.prepare(request).await?);
     }
-    Ok(prepared)
+    Ok(Opened { prepared, loading })
 }
 
 /// Refuses what the model cannot do at all.
@@ -255,7 +283,7 @@ fn check(model: &Capabilities, request: &Request) -> Result<(), Error> {
             Some(id) => {
                 let message =
                     format!("the prompt holds the token {id}, but the model's ids are below {}", model.vocabulary);
-                Err(Error::invalid("prompt", message))
+                Err(Error::invalid(request.parameter, message))
             }
             None => Ok(()),
         },
@@ -280,7 +308,7 @@ pub(crate) async fn collect(mut generation: Generation, choices: u32) -> Result<
 pub(crate) async fn measure(service: &Service, mut admitted: Admitted, ask: Ask) -> Result<Extent, Error> {
     let (choices, exact) = (ask.choices(), ask.is_exact());
     let prepared = unless_revoked(admitted.revocation(), prepare(service, ask)).await;
-    let result = prepared.map(|prepared| Extent::of(&prepared, choices, exact));
+    let result = prepared.map(|opened| Extent::of(&opened.prepared, choices, exact));
     admitted.answer(&result);
     result
 }

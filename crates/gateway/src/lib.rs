@@ -34,6 +34,7 @@ mod service;
 mod session;
 mod sse;
 mod tenancy;
+mod thinking;
 mod timestamp;
 
 pub use annex::Annex;

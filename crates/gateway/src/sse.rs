@@ -18,20 +18,24 @@ use axum::{
 };
 use bytes::Bytes;
 use futures::{Stream, StreamExt, future::BoxFuture, ready};
-use inference::{Event, Usage};
+use inference::Event;
 use serde::Serialize;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
-use crate::{Config, error::ApiError, generation::Generation, notes::merged_system};
+use crate::{
+    Config,
+    error::ApiError,
+    generation::{Beginning, Generation},
+    notes::merged_system,
+};
 
 /// Turns the events of one answer into frames. A plain struct does it, without HTTP, so that it is tested as such.
 pub(crate) trait Encode: Send + 'static {
     /// What the answer is, for its header.
     const MEDIA_TYPE: &'static str = "text/event-stream";
 
-    /// Learns what the prompt holds and how much of that was cached, before the first event that it is given. Both are 0
-    /// where the request fails before they are known.
-    fn begin(&mut self, _counts: Usage) {}
+    /// Learns what is known before the first event that it is given; nothing where the request fails before.
+    fn begin(&mut self, _known: Beginning) {}
 
     /// Appends what `event` has to say. A terminal event's frames end the stream.
     fn push(&mut self, event: Event, frames: &mut Frames);
@@ -148,7 +152,7 @@ impl<E> Unpin for SseBody<E> {}
 impl<E: Encode> SseBody<E> {
     fn push(&mut self, event: Event) {
         if !std::mem::replace(&mut self.begun, true) {
-            self.encoder.begin(self.generation.usage());
+            self.encoder.begin(self.generation.beginning());
         }
         self.over = event.is_terminal();
         self.encoder.push(event, &mut self.frames);

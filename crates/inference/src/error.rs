@@ -21,6 +21,8 @@ pub enum Error {
          {output} to generate; shorten the prompt or lower max_tokens"
     )]
     ContextLengthExceeded {
+        /// The parameter that holds the prompt, by the name that the caller used.
+        parameter: &'static str,
         /// Tokens that the context holds.
         limit: u64,
         /// `prompt + output`.

@@ -5,6 +5,8 @@
 pub struct Request {
     /// What the model continues.
     pub input: Input,
+    /// The parameter that holds it, by the name that the caller used: faults of the input are told under it.
+    pub parameter: &'static str,
     /// How the next token is chosen.
     pub sampling: Sampling,
     /// Most tokens to generate for each choice; `None` means up to the end of the context.
@@ -28,10 +30,15 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with every option at its default.
+    /// A request with every option at its default, whose input is called `messages` if it is a conversation, else `prompt`.
     pub fn new(input: Input) -> Self {
+        let parameter = match input {
+            Input::Chat(_) => "messages",
+            Input::Text(_) | Input::Tokens(_) => "prompt",
+        };
         Self {
             input,
+            parameter,
             sampling: Sampling::default(),
             max_tokens: None,
             min_tokens: 0,
@@ -98,6 +105,9 @@ pub struct ChatInput {
     pub thinking: Option<bool>,
     /// How much it thinks, in the words of its chat template, such as `low`.
     pub reasoning_effort: Option<String>,
+    /// Most tokens that the model thinks: those spent, its thinking is ended and the answer begins. A model that does not
+    /// think has no use for it.
+    pub thinking_budget: Option<u32>,
 }
 
 /// One turn of a conversation.

@@ -8,7 +8,7 @@ use futures::{FutureExt, future::BoxFuture};
 use inference::{Backend, Capabilities, Error, EventStream, Load, Prepared, Request, Sampling, TokenizeOptions};
 use models::GenerationDefaults;
 use text::{Special, Tokenizer};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     answer::{self, Counts},
@@ -16,6 +16,7 @@ use crate::{
     constraint::{Constraint, Constraints, Demands},
     prompt::{self, Prompt},
     reading::{self, Reading},
+    thinking::Budget,
 };
 
 /// When a full queue is likely to have a place again.
@@ -89,7 +90,7 @@ impl LocalBackend {
         work: impl FnOnce(&Shared) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
-        bounded(&self.shared.preparing, move || work(&shared)).await
+        on_blocking_thread(permit(&self.shared.preparing).await?, move || work(&shared)).await
     }
 
     /// Renders, tokenises and compiles a request.
@@ -100,7 +101,9 @@ impl LocalBackend {
             return Ok(prepared);
         }
         let parameter = prepared.demands.parameter().to_owned();
-        let compiled = bounded(&self.shared.compiling, move || prepared.compile());
+        // How long others take is no fault of this form, so the wait for them does not count.
+        let permit = permit(&self.shared.compiling).await?;
+        let compiled = on_blocking_thread(permit, move || prepared.compile());
         tokio::time::timeout(COMPILE_TIME, compiled).await.unwrap_or_else(|_| {
             let message = format!("{parameter} cannot be honoured: it takes too long to compile");
             Err(Error::invalid(parameter, message))
@@ -108,12 +111,16 @@ impl LocalBackend {
     }
 }
 
-/// Runs `work` on a blocking thread while it has one of the `permits`, which it keeps to its end whoever waits for it.
-async fn bounded<T: Send + 'static>(
-    permits: &Arc<Semaphore>,
+/// One of the `permits`, once there is one.
+async fn permit(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Error> {
+    Arc::clone(permits).acquire_owned().await.map_err(|_| Error::ShuttingDown)
+}
+
+/// Runs `work` on a blocking thread, which keeps the permit to its end whoever waits for it.
+async fn on_blocking_thread<T: Send + 'static>(
+    permit: OwnedSemaphorePermit,
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(|_| Error::ShuttingDown)?;
     let done = tokio::task::spawn_blocking(move || {
         let _permit = permit;
         work()
@@ -176,6 +183,8 @@ struct PreparedRequest {
     reading: Option<Arc<Reading>>,
     merged_system: bool,
     max_tokens: usize,
+    /// Most tokens that are thought in each answer.
+    thinking: Option<u32>,
     /// What the answers are held to, until it is compiled.
     demands: Demands,
     constraint: Option<Constraint>,
@@ -200,20 +209,28 @@ impl PreparedRequest {
             ));
         }
         let demands = Demands::take(&mut request);
+        let thinking = match &request.input {
+            inference::Input::Chat(chat) => chat.thinking_budget,
+            inference::Input::Text(_) | inference::Input::Tokens(_) => None,
+        };
+        let parameter = request.parameter;
         let input = std::mem::replace(&mut request.input, inference::Input::Tokens(Vec::new()));
         let Prompt { tokens: prompt, chat } =
-            prompt::prompt(input, &shared.tokenizer, shared.template.as_ref(), shared.context_length)?;
+            prompt::prompt(input, parameter, &shared.tokenizer, shared.template.as_ref(), shared.context_length)?;
         let limit = shared.context_length as u64;
         // Without a bound of the caller's one token must fit; with one, all of them must: nothing is cut silently.
         let output = request.max_tokens.map_or(1, u64::from);
         let requested = prompt.len() as u64 + output;
         if requested > limit {
-            return Err(Error::ContextLengthExceeded { limit, requested, prompt: prompt.len() as u64, output });
+            let prompt = prompt.len() as u64;
+            return Err(Error::ContextLengthExceeded { parameter, limit, requested, prompt, output });
         }
         let max_tokens = request.max_tokens.map_or(shared.context_length - prompt.len(), |most| most as usize);
         let merged_system = chat.as_ref().is_some_and(|chat| chat.merged_system);
         let reading = chat.map(|chat| Reading::new(chat, &shared.special)).transpose()?.map(Arc::new);
-        let prepared = Self { shared, request, prompt, reading, merged_system, max_tokens, demands, constraint: None };
+        let constraint = None;
+        let prepared =
+            Self { shared, request, prompt, reading, merged_system, max_tokens, thinking, demands, constraint };
         if prepared.is_held() && prepared.request.ignore_eos {
             let message = "an answer that is held to a form ends where the form does, so end tokens cannot be ignored";
             return Err(Error::invalid("ignore_eos", message));
@@ -266,6 +283,12 @@ impl Prepared for PreparedRequest {
             failure: Arc::default(),
             reading: self.reading.clone(),
         };
+        let thinking = match (self.thinking, &self.reading) {
+            (Some(most), Some(reading)) => {
+                Budget::new(most, reading, &self.shared.tokenizer, self.constraint.is_some())?
+            }
+            _ => None,
+        };
         let sampling = resolve(&self.request.sampling, &self.shared.defaults)?;
         let counts = Arc::new(Counts::new(self.prompt.len() as u64));
         let choices = (0..self.request.choices)
@@ -285,6 +308,7 @@ impl Prepared for PreparedRequest {
                     prompt_logprobs,
                     salt: self.request.cache_salt,
                     constraint,
+                    forcing: thinking.as_ref().map(Budget::begin),
                 })?;
                 let tokenizer = Arc::clone(&self.shared.tokenizer);
                 Ok(Choice::new(index, tokens, tokenizer, rules, Arc::clone(&counts)))
@@ -297,6 +321,7 @@ impl Prepared for PreparedRequest {
                 // Token ids were checked in `prompt::prompt`, so this is a fault of ours.
                 SubmitError::InvalidPrompt => Error::Internal,
                 SubmitError::TooLong => Error::ContextLengthExceeded {
+                    parameter: self.request.parameter,
                     limit: self.shared.context_length as u64,
                     requested: (self.prompt.len() + self.max_tokens) as u64,
                     prompt: self.prompt.len() as u64,
@@ -329,3 +354,6 @@ fn resolve(asked: &Sampling, defaults: &GenerationDefaults) -> Result<engine::Sa
         seed,
     })
 }
+
+#[cfg(test)]
+mod tests;

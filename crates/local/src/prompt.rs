@@ -16,37 +16,38 @@ pub(crate) struct Prompt {
     pub chat: Option<chat::Prompt>,
 }
 
-/// Renders and tokenises `input`. Every fault of the caller's is an [`Error::Invalid`].
+/// Renders and tokenises `input`, which the caller gave as `parameter`. Every fault of the caller's is an [`Error::Invalid`].
 pub(crate) fn prompt(
     input: Input,
+    parameter: &'static str,
     tokenizer: &Tokenizer,
     template: Option<&Chat>,
     context_length: usize,
 ) -> Result<Prompt, Error> {
     let mut chat = None;
-    let (tokens, parameter) = match input {
+    let tokens = match input {
         Input::Tokens(tokens) => {
             let vocabulary = tokenizer.vocabulary();
             if let Some(unknown) = tokens.iter().find(|&&token| token >= vocabulary) {
                 return Err(Error::invalid(
-                    "prompt",
+                    parameter,
                     format!("token id {unknown} is outside the vocabulary of {vocabulary} tokens"),
                 ));
             }
-            (tokens, "prompt")
+            tokens
         }
         Input::Text(text) => {
-            refuse_overlong(text.len(), context_length)?;
-            (encode(tokenizer, &text, &[], "prompt")?, "prompt")
+            refuse_overlong(parameter, text.len(), context_length)?;
+            encode(tokenizer, &text, &[], parameter)?
         }
         Input::Chat(conversation) => {
             // A template may leave messages out, but then the caller's mistake is to send so many.
-            refuse_overlong(size(&conversation), context_length)?;
-            let rendered = render(conversation, template)?;
-            refuse_overlong(rendered.text.len(), context_length)?;
-            let tokens = encode(tokenizer, &rendered.text, &rendered.literal, "messages")?;
+            refuse_overlong(parameter, size(&conversation), context_length)?;
+            let rendered = render(conversation, parameter, template)?;
+            refuse_overlong(parameter, rendered.text.len(), context_length)?;
+            let tokens = encode(tokenizer, &rendered.text, &rendered.literal, parameter)?;
             chat = Some(rendered);
-            (tokens, "messages")
+            tokens
         }
     };
     if tokens.is_empty() {
@@ -68,19 +69,21 @@ fn size(conversation: &ChatInput) -> usize {
     messages.chain(tools).sum()
 }
 
-fn render(conversation: ChatInput, template: Option<&Chat>) -> Result<chat::Prompt, Error> {
+fn render(conversation: ChatInput, parameter: &str, template: Option<&Chat>) -> Result<chat::Prompt, Error> {
     let template = template.ok_or_else(|| {
-        Error::invalid("messages", "this model has no chat template; use the completions endpoint with a plain prompt")
+        Error::invalid(parameter, "this model has no chat template; use the completions endpoint with a plain prompt")
     })?;
     let unix_time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     template.render(&convert(conversation)?, unix_time).map_err(|error| match error {
         chat::Error::Raised(message) => {
-            Error::invalid("messages", format!("the model's chat template refuses these messages: {message}"))
+            Error::invalid(parameter, format!("the model's chat template refuses these messages: {message}"))
         }
-        chat::Error::Message { index, field, message } => Error::invalid(format!("messages[{index}].{field}"), message),
+        chat::Error::Message { index, field, message } => {
+            Error::invalid(format!("{parameter}[{index}].{field}"), message)
+        }
         other => {
             tracing::warn!(error = %other, "a chat template failed");
-            Error::invalid("messages", "the model's chat template cannot render these messages")
+            Error::invalid(parameter, "the model's chat template cannot render these messages")
         }
     })
 }
@@ -119,6 +122,7 @@ fn convert(conversation: ChatInput) -> Result<chat::Conversation, Error> {
         tools: tools.into_iter().map(tool).collect::<Result<_, Error>>()?,
         thinking: conversation.thinking,
         effort: conversation.reasoning_effort,
+        budget: conversation.thinking_budget.filter(|_| conversation.thinking != Some(false)),
     })
 }
 
@@ -135,13 +139,14 @@ fn encode(
 }
 
 /// No tokenizer makes fewer tokens than this bound of a text, so rendering or tokenising what exceeds it is wasted work.
-fn refuse_overlong(bytes: usize, context_length: usize) -> Result<(), Error> {
+fn refuse_overlong(parameter: &'static str, bytes: usize, context_length: usize) -> Result<(), Error> {
     let most = context_length.saturating_mul(MOST_BYTES_PER_TOKEN);
     if bytes <= most {
         return Ok(());
     }
     let at_least = (bytes / MOST_BYTES_PER_TOKEN) as u64;
     Err(Error::ContextLengthExceeded {
+        parameter,
         limit: context_length as u64,
         requested: at_least + 1,
         prompt: at_least,

@@ -39,6 +39,11 @@ impl Reading {
         self.shown.contains(&token)
     }
 
+    /// Reads one choice for what it means alone.
+    pub fn parser(&self) -> Parser {
+        self.prompt.parser()
+    }
+
     /// Reads one choice.
     pub fn reader(&self, choice: u32) -> Reader {
         Reader { choice, parser: self.prompt.parser(), salt: self.salt.wrapping_add(u64::from(choice)), calls: 0 }

@@ -33,6 +33,11 @@ impl Detokenizer {
         text
     }
 
+    /// Whether the last token ended in the middle of a character.
+    pub fn is_within_character(&self) -> bool {
+        !self.decoding.pending.is_empty()
+    }
+
     /// What is left at the end: an incomplete character becomes U+FFFD. Begins anew, as a continuation.
     pub fn finish(&mut self) -> String {
         let mut text = String::new();

@@ -275,11 +275,11 @@ pub struct OllamaEnd {
     pub stopped_by: Option<&'static str>,
     /// From the request to its end.
     pub total_duration: u64,
-    /// Of it, until the model was loaded; 0 where it was.
+    /// Of it, until the model was loaded; next to nothing where it was.
     pub load_duration: u64,
     /// Tokens of the prompt.
     pub prompt_eval_count: u64,
-    /// Until the first token.
+    /// From then until the first token.
     pub prompt_eval_duration: u64,
     /// Generated tokens.
     pub eval_count: u64,
@@ -312,7 +312,7 @@ pub struct OllamaEmbedResponse {
     pub embeddings: Vec<Vec<f32>>,
     /// Nanoseconds from the request to its end.
     pub total_duration: u64,
-    /// Always 0.
+    /// Of it, until the model was loaded; next to nothing where it was.
     pub load_duration: u64,
     /// Tokens of all texts.
     pub prompt_eval_count: u64,

@@ -4,7 +4,7 @@
 //! begins inside of a header.
 
 use super::{
-    Malformed,
+    Closing, Malformed,
     calls::Writer,
     deltas::Deltas,
     json::{Json, Step},
@@ -30,6 +30,17 @@ pub(super) fn before(calls: bool, vocabulary: &Vocabulary) -> Vec<Part> {
     let analysis = tokens(&format!("{CHANNEL}analysis{MESSAGE}"));
     let last = if calls { format!("{START}assistant") } else { format!("{START}assistant{CHANNEL}final{MESSAGE}") };
     vec![analysis, Part::UpTo(END.to_owned()), tokens(&last)]
+}
+
+/// What ends the analysis where it did not end by itself. A form that follows brings its own header.
+pub(super) fn closing(calls: bool, held: bool) -> Closing {
+    let last = format!("{END}{START}assistant{CHANNEL}final{MESSAGE}");
+    match (held, calls) {
+        (true, _) => Closing::always(END),
+        (false, false) => Closing::always(&last),
+        // The model chooses between a call and the answer, once.
+        (false, true) => Closing { first: format!("{END}{START}assistant"), again: last },
+    }
 }
 
 /// Longest header, in bytes.
@@ -64,6 +75,11 @@ impl Harmony {
     pub(super) fn new(calls: bool) -> Self {
         let said = [(false, false); 2];
         Self { markers: Markers::new(MARKS), calls, at: At::Header(String::new()), writer: Writer::default(), said }
+    }
+
+    /// Whether the next character is reasoning, unless it ends that.
+    pub(super) fn is_thinking(&self) -> bool {
+        matches!(self.at, At::Reasoning)
     }
 
     /// Whether there are calls, all of which have ended.

@@ -7,16 +7,18 @@ use super::{calls::Calls, deltas::Deltas, marker::Markers};
 pub(super) struct Tags {
     pub(super) open: &'static str,
     pub(super) close: &'static str,
+    /// How reasoning is ended that did not end by itself: the closing tag, laid out as models lay it out.
+    pub(super) leave: &'static str,
 }
 
 /// All tags; of those that a template holds the first count.
 static TAGS: &[Tags] = &[
     // Gemma 4.
-    Tags { open: "<|channel>thought\n", close: "<channel|>" },
-    Tags { open: "[THINK]", close: "[/THINK]" },
-    Tags { open: "<seed:think>", close: "</seed:think>" },
-    Tags { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
-    Tags { open: "<think>", close: "</think>" },
+    Tags { open: "<|channel>thought\n", close: "<channel|>", leave: "\n<channel|>" },
+    Tags { open: "[THINK]", close: "[/THINK]", leave: "[/THINK]" },
+    Tags { open: "<seed:think>", close: "</seed:think>", leave: "</seed:think>" },
+    Tags { open: "<|START_THINKING|>", close: "<|END_THINKING|>", leave: "<|END_THINKING|>" },
+    Tags { open: "<think>", close: "</think>", leave: "\n</think>\n\n" },
 ];
 
 impl Tags {
@@ -61,6 +63,11 @@ impl Reasoning {
 
     pub(super) fn calls(&self) -> Option<&Calls> {
         self.calls.as_ref()
+    }
+
+    /// Whether the next character is reasoning, unless it ends that.
+    pub(super) fn is_inside(&self) -> bool {
+        self.inside
     }
 
     /// Takes the next character.

@@ -9,7 +9,7 @@ use crate::{
     scripted::logits_after,
 };
 
-use super::*;
+use super::{forcing::Interruption, *};
 
 /// Allows tokens of a parity that changes with what was accepted: a constraint with a memory.
 struct Alternating(u32);
@@ -38,6 +38,8 @@ struct Plan {
     prompt_logprobs: bool,
     salt: u64,
     constrained: bool,
+    /// Tokens of its own after which some are forced, again and again.
+    interrupted_after: Option<usize>,
     /// Hangs up once it has read this many outputs.
     leaves_after: Option<usize>,
     /// Reads this many outputs at a time, at most.
@@ -56,6 +58,7 @@ impl Plan {
             prompt_logprobs: self.prompt_logprobs,
             salt: self.salt,
             constraint: self.constrained.then(|| Box::new(Alternating(0)) as Box<dyn Constraint>),
+            forcing: self.interrupted_after.and_then(|most| Interruption::new(most, &[1, 2, 3, 4, 90]).boxed()),
         }
     }
 }
@@ -93,7 +96,13 @@ fn plan() -> impl Strategy<Value = Plan> {
     (
         (prompt(), sampling(), 0_usize..90, 0_usize..20),
         prop::collection::vec(0_u32..97, 0..6),
-        (prop::option::of(0_usize..4), any::<bool>(), 0_u64..3, any::<bool>()),
+        (
+            prop::option::of(0_usize..4),
+            any::<bool>(),
+            0_u64..3,
+            any::<bool>(),
+            prop::option::weighted(0.3, 0_usize..30),
+        ),
         (prop::option::weighted(0.3, 0_usize..60), prop_oneof![Just(1000_usize), 1_usize..4]),
     )
         .prop_map(|(what, end_tokens, how, reader)| Plan {
@@ -106,6 +115,7 @@ fn plan() -> impl Strategy<Value = Plan> {
             prompt_logprobs: how.1,
             salt: how.2,
             constrained: how.3,
+            interrupted_after: how.4,
             leaves_after: reader.0,
             reads: reader.1,
         })

@@ -152,6 +152,7 @@ fn clone(request: &SequenceRequest) -> SequenceRequest {
         sampling: request.sampling.clone(),
         end_tokens: request.end_tokens.clone(),
         constraint: None,
+        forcing: None,
         ..*request
     }
 }

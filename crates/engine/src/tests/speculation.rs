@@ -2,7 +2,7 @@
 
 use crate::channel::CAPACITY;
 
-use super::*;
+use super::{forcing::Interruption, *};
 
 /// A model that often repeats itself.
 fn script() -> Script {
@@ -79,6 +79,16 @@ fn every_way_to_choose_is_the_same() {
             prompt_logprobs: seed % 5 == 0,
             ..request(&[1, 2, 3, 4], 150)
         });
+    }
+}
+
+#[test]
+fn forced_tokens_come_where_they_would() {
+    for most in 0..30 {
+        let forced = || Interruption::new(most, &[60, 61, 2, 3]).boxed();
+        let harness = check(script(), || SequenceRequest { forcing: forced(), ..request(&[1, 2, 3], 150) });
+        let snapshot = harness.steps.snapshot();
+        assert!(most < 10 || snapshot.tokens_accepted > 0, "{snapshot:?}");
     }
 }
 

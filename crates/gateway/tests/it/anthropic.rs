@@ -149,7 +149,10 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
         ("tool_choice", json!({"type": "tool", "name": "f"})),
         ("tool_choice.name", json!({"type": "tool"})),
         ("tool_choice.type", json!({"type": "some"})),
-        ("thinking", json!({"type": "enabled", "budget_tokens": 1024})),
+        ("thinking.budget_tokens", json!({"type": "enabled"})),
+        ("thinking.budget_tokens", json!({"type": "enabled", "budget_tokens": 1023})),
+        ("thinking.budget_tokens", json!({"type": "enabled", "budget_tokens": 1 << 20})),
+        ("thinking.type", json!({"type": "sometimes"})),
         ("thinking", json!("on")),
         ("output_config", json!({"format": {"type": "xml"}})),
         ("output_config.effort", json!({"effort": "low"})),
@@ -181,6 +184,28 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
     refused(turn(json!({"role": "assistant", "content": "The answer is ("})), "prefill").await;
     refused(ask(json!({"system": [{"type": "image"}]})), "system[0].type").await;
     refused(ask(json!({"system": 5})), "system").await;
+}
+
+#[tokio::test]
+async fn a_budget_of_thinking_reaches_the_backend() {
+    let backend = Scripted::new(|_| Script::Events(says("x")));
+    let app = app(backend.clone());
+    let enabled = json!({"type": "enabled", "budget_tokens": 1024, "display": "omitted"});
+    for (thinking, expect) in [
+        (enabled.clone(), (Some(true), Some(1024))),
+        (json!({"type": "adaptive"}), (Some(true), None)),
+        (json!({"type": "disabled", "budget_tokens": 5}), (Some(false), None)),
+        (json!(null), (None, None)),
+    ] {
+        check(&app, "POST", PATH, ask(json!({"max_tokens": 1025, "thinking": thinking})), 200).await;
+        let Input::Chat(chat) = backend.asked.lock().unwrap().pop().unwrap().input else { panic!("a conversation") };
+        assert_eq!((chat.thinking, chat.thinking_budget), expect, "{thinking}");
+    }
+    // Where tokens are counted nothing is generated, so there is nothing for the budget to be less than.
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "thinking": enabled});
+    check(&app, "POST", "/v1/messages/count_tokens", body, 200).await;
+    let most = refused(ask(json!({"max_tokens": 1024, "thinking": enabled})), "thinking.budget_tokens");
+    most.await;
 }
 
 #[tokio::test]
@@ -331,7 +356,7 @@ async fn a_silent_stream_pings_and_its_failure_is_an_event() {
     let (events, app, backend, _) = streaming();
     let begun = Instant::now();
     let mut body = open(&app).await.into_body().into_data_stream();
-    for seconds in [2, 7] {
+    for seconds in [2, 4] {
         assert_eq!(piece(&mut body).await, "event: ping\ndata: {\"type\":\"ping\"}\n\n");
         assert_eq!(begun.elapsed().as_secs(), seconds);
     }

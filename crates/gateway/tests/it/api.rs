@@ -183,7 +183,7 @@ async fn refusals_and_failures_of_the_backend_keep_their_meaning_wherever_they_c
     let table = [
         (Error::invalid("stop", "no"), 400, "invalid_value", None),
         (
-            Error::ContextLengthExceeded { limit: 8, requested: 12, prompt: 10, output: 2 },
+            Error::ContextLengthExceeded { parameter: "messages", limit: 8, requested: 12, prompt: 10, output: 2 },
             400,
             "context_length_exceeded",
             None,

@@ -18,3 +18,4 @@ mod stage;
 mod streams;
 mod tenants;
 mod tools;
+mod transcripts;

@@ -139,7 +139,8 @@ async fn every_option_of_a_response_reaches_the_backend() {
     assert_eq!((found.name.as_str(), found.description.as_deref(), found.strict), ("f", Some("d"), true));
     assert_eq!(found.parameters.as_deref(), Some("{\"type\":\"object\"}"));
     assert_eq!((chat.tool_choice, chat.one_call), (ToolChoice::Named("f".into()), true));
-    assert_eq!((chat.thinking, chat.reasoning_effort.as_deref()), (Some(true), Some("low")));
+    let thinking = (chat.thinking, chat.reasoning_effort.as_deref(), chat.thinking_budget);
+    assert_eq!(thinking, (Some(true), Some("low"), Some(1024)));
     assert_eq!((&answer["tools"], &answer["text"]["format"]), (&json!([tool]), &format));
     assert_eq!(answer["tool_choice"], json!({"type": "function", "name": "f"}));
     for (mode, expect) in [("auto", ToolChoice::Auto), ("none", ToolChoice::None), ("required", ToolChoice::Required)] {

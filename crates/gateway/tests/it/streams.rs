@@ -1,6 +1,6 @@
 //! Server-sent events as they come. Time stands still and jumps, so nothing here waits.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -11,7 +11,10 @@ use futures::StreamExt;
 use gateway::{Config, router};
 use inference::{Error, Event, Usage};
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout_at},
+};
 use tower::ServiceExt;
 
 use crate::stage::{Script, Scripted, app, check, done, finished, request, says, service, text};
@@ -64,23 +67,66 @@ async fn each_token_goes_out_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_status_waits_two_seconds_and_then_pings_come() {
+async fn the_status_waits_two_seconds_and_pings_come_every_two_silent_ones() {
     let (events, backend) = scripted_by_hand();
     let app = app(backend);
     let begun = Instant::now();
     let response = open(&app).await;
     assert_eq!((response.status().as_u16(), begun.elapsed().as_secs()), (200, 2));
     let mut body = response.into_body().into_data_stream();
-    for seconds in [2, 7, 12] {
+    for seconds in [2, 4, 6] {
         assert_eq!(piece(&mut body).await, ": ping\n\n");
         assert_eq!(begun.elapsed().as_secs(), seconds);
     }
     // Something that is sent puts the next ping off.
-    tokio::time::advance(std::time::Duration::from_secs(3)).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
     events.send(text(0, "a")).await.unwrap();
     assert!(piece(&mut body).await.contains("\"a\""));
     assert_eq!(piece(&mut body).await, ": ping\n\n");
-    assert_eq!(begun.elapsed().as_secs(), 20);
+    assert_eq!(begun.elapsed().as_secs(), 9);
+}
+
+/// What a family's stream says in six seconds in which the model says nothing but one token.
+async fn silence(path: &str, mut body: Value) -> Vec<(u64, String)> {
+    let (events, backend) = scripted_by_hand();
+    body["stream"] = json!(true);
+    let begun = Instant::now();
+    events.send(text(0, "a")).await.unwrap();
+    let response = app(backend).oneshot(request("POST", path, body.to_string())).await.unwrap();
+    let mut stream = response.into_body().into_data_stream();
+    let mut said = Vec::new();
+    while let Ok(piece) = timeout_at(begun + Duration::from_secs(7), piece(&mut stream)).await {
+        said.push((begun.elapsed().as_secs(), piece));
+    }
+    said
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_family_with_a_form_for_it_pings_in_the_middle_of_an_answer() {
+    let comment = ": ping\n\n";
+    let messages = json!([{"role": "user", "content": "x"}]);
+    let (chat, prompt) = (json!({"model": "m", "messages": messages}), json!({"model": "m", "prompt": "x"}));
+    for (path, body, ping) in [
+        ("/v1/chat/completions", chat.clone(), Some(comment)),
+        ("/v1/completions", prompt.clone(), Some(comment)),
+        ("/v1/responses", json!({"model": "m", "input": "x"}), Some(comment)),
+        ("/v1/responses", json!({"model": "m", "input": "x", "background": true}), Some(comment)),
+        (
+            "/v1/messages",
+            json!({"model": "m", "max_tokens": 9, "messages": messages}),
+            Some("event: ping\ndata: {\"type\":\"ping\"}\n\n"),
+        ),
+        // A line that says nothing is more than Ollama's clients expect.
+        ("/api/chat", chat.clone(), None),
+        ("/api/generate", prompt.clone(), None),
+    ] {
+        let said = silence(path, body).await;
+        let later: Vec<(u64, &str)> =
+            said.iter().map(|(at, piece)| (*at, &**piece)).filter(|(at, _)| *at > 0).collect();
+        let expect: Vec<(u64, &str)> = ping.iter().flat_map(|ping| [2, 4, 6].map(|at| (at, *ping))).collect();
+        assert_eq!(later, expect, "{path}");
+        assert!(said.iter().any(|(at, piece)| *at == 0 && piece.contains("\"a\"")), "{path}: {said:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

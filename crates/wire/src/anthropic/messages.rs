@@ -45,8 +45,8 @@ pub struct MessagesRequest {
     /// `auto` (the default where there are tools), `none`, `any` or `tool`.
     #[serde(default)]
     pub tool_choice: Option<ToolChoice>,
-    /// Whether the model thinks first: `disabled` or `adaptive`. Default: as its template has it. `enabled`, which has a
-    /// budget, is not supported yet.
+    /// Whether the model thinks first: `disabled`, `adaptive` or `enabled` with a budget. Default: as its template has it.
+    /// A model that does not think ignores it.
     #[serde(default)]
     pub thinking: Option<Thinking>,
     /// `format`: the form that the answer is held to, of type `json_schema` with a `schema`. Nothing else is supported.
@@ -175,6 +175,9 @@ pub struct ToolChoice {
 pub struct Thinking {
     /// `disabled`, `adaptive` or `enabled`.
     pub r#type: String,
+    /// Of `enabled`: most tokens of thinking, at least 1024 and less than `max_tokens`. Those spent, the answer begins.
+    #[serde(default)]
+    pub budget_tokens: Option<i64>,
 }
 
 /// The next turn, whole.

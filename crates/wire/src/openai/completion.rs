@@ -106,7 +106,7 @@ pub struct CompletionRequest {
     /// Extension, as llama.cpp's server names it: a JSON schema that the answer validates against.
     #[serde(default)]
     pub json_schema: Option<Value>,
-    /// Extension: the form that the answer must have; only `{"type": "text"}` is supported.
+    /// Extension: the form that the answer is held to, as chat completions have it.
     #[serde(default)]
     pub response_format: Option<super::ResponseFormat>,
 }

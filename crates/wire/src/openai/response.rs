@@ -168,7 +168,8 @@ impl<'de> Deserialize<'de> for ResponseToolChoice {
 /// How a model thinks.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct ResponseReasoning {
-    /// How much, where the model's template knows the word; `none` asks it not to.
+    /// `none`, `minimal`, `low`, `medium`, `high` or `xhigh`. Each word is a budget of tokens, and is told to the model where
+    /// its template knows it. A model that does not think ignores it.
     #[serde(default)]
     pub effort: Option<String>,
     /// Only `auto`: reasoning is told in full, and there is no summary of it.
@@ -256,7 +257,8 @@ pub enum ResponseStatus {
 /// What went wrong with a response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ResponseFailure {
-    /// `server_error`, `rate_limit_exceeded` or `invalid_prompt`, which are those that typed clients know.
+    /// `server_error`, `rate_limit_exceeded` or `invalid_prompt`, which are those that typed clients know; what none of them
+    /// means has a code of docs/errors.md, such as `invalid_api_key` when the key is revoked meanwhile.
     pub code: &'static str,
     /// What was attempted, what was found, what to do.
     pub message: String,

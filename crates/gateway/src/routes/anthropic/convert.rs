@@ -5,13 +5,13 @@ mod messages;
 mod tools;
 
 use inference::{ChatInput, Input, Message, Request, Role, Sampling};
-use wire::anthropic::{Content, MessagesRequest};
+use wire::anthropic::{Content, MessagesRequest, Thinking};
 
 use crate::{
     caller::Caller,
     error::ApiError,
     generation::Ask,
-    parameter::{absent, callable, integer, join_text, not_supported, number, stops},
+    parameter::{absent, callable, integer, join_text, number, stops},
 };
 
 /// A conversation to be continued, and whether as server-sent events.
@@ -53,17 +53,7 @@ fn conversation(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError>
     let tools = tools::convert(body.tools.unwrap_or_default())?;
     let (tool_choice, one_call) = tools::choice(body.tool_choice)?;
     callable(&tools, &tool_choice)?;
-    let thinking = match body.thinking.as_ref().map(|thinking| thinking.r#type.as_str()) {
-        None => None,
-        Some("disabled") => Some(false),
-        Some("adaptive") => Some(true),
-        // Its budget could not be kept.
-        Some("enabled") => return Err(not_supported("thinking")),
-        Some(other) => {
-            let message = format!("thinking.type must be disabled, adaptive or enabled, but it is {other:?}");
-            return Err(ApiError::invalid("thinking.type", message));
-        }
-    };
+    let (thinking, thinking_budget) = thinking(body.thinking, body.max_tokens)?;
     let mut turns = Vec::with_capacity(body.messages.len() + 1);
     if let Some(system) = body.system {
         let content = text("system", system)?;
@@ -83,10 +73,42 @@ fn conversation(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError>
         }
         spoken.into_iter().for_each(|turn| messages::push(&mut turns, turn));
     }
+    let reasoning_effort = None;
     let input =
-        Input::Chat(ChatInput { messages: turns, tools, tool_choice, one_call, thinking, reasoning_effort: None });
-    let request = Request { max_tokens: Some(0), constraint, cache_salt: caller.cache_salt(), ..Request::new(input) };
+        ChatInput { messages: turns, tools, tool_choice, one_call, thinking, reasoning_effort, thinking_budget };
+    let cache_salt = caller.cache_salt();
+    let request = Request { max_tokens: Some(0), constraint, cache_salt, ..Request::new(Input::Chat(input)) };
     Ok(Ask { model: body.model, requests: vec![request] })
+}
+
+/// Least tokens of a budget, as Anthropic has it.
+const LEAST_BUDGET: u32 = 1024;
+
+/// Whether the model thinks, and most tokens that it does.
+fn thinking(asked: Option<Thinking>, max_tokens: Option<i64>) -> Result<(Option<bool>, Option<u32>), ApiError> {
+    const BUDGET: &str = "thinking.budget_tokens";
+    let Some(asked) = asked else { return Ok((None, None)) };
+    match asked.r#type.as_str() {
+        "disabled" => Ok((Some(false), None)),
+        "adaptive" => Ok((Some(true), None)),
+        "enabled" => {
+            let budget = integer(BUDGET, asked.budget_tokens, LEAST_BUDGET..=u32::MAX)?;
+            let budget = budget.ok_or_else(|| {
+                ApiError::invalid(BUDGET, "thinking of type \"enabled\" needs thinking.budget_tokens")
+            })?;
+            match max_tokens.filter(|most| *most <= i64::from(budget)) {
+                Some(most) => {
+                    let message = format!("{BUDGET} is {budget}, but it must be less than max_tokens, {most}");
+                    Err(ApiError::invalid(BUDGET, message))
+                }
+                None => Ok((Some(true), Some(budget))),
+            }
+        }
+        other => {
+            let message = format!("thinking.type must be disabled, adaptive or enabled, but it is {other:?}");
+            Err(ApiError::invalid("thinking.type", message))
+        }
+    }
 }
 
 fn text(parameter: &str, content: Content) -> Result<String, ApiError> {

@@ -6,7 +6,7 @@ use wire::anthropic::{Block, BlockDelta, Message, MessageDelta, StreamEvent, Usa
 
 use crate::{
     error::ApiError,
-    generation::{Part, Whole},
+    generation::{Beginning, Part, Whole},
     routes::arguments,
     sse::{Encode, Frames},
 };
@@ -143,8 +143,8 @@ impl MessageStream {
 }
 
 impl Encode for MessageStream {
-    fn begin(&mut self, counts: inference::Usage) {
-        self.counts = inference::Usage { completion_tokens: 0, ..counts };
+    fn begin(&mut self, known: Beginning) {
+        self.counts = inference::Usage { completion_tokens: 0, ..known.counts };
     }
 
     fn push(&mut self, mut event: Event, frames: &mut Frames) {

@@ -15,6 +15,7 @@ use crate::{
     generation::Ask,
     parameter::{absent, asks, integer, not_supported, number, stops},
     routes::openai::convert::tools,
+    thinking::Thinking,
 };
 
 /// Texts of one request.
@@ -34,14 +35,13 @@ pub(super) fn chat(body: OllamaChatRequest, caller: &Caller) -> Result<(Ask, Ren
     absent(&[("logprobs", body.logprobs.as_ref())])?;
     let constraint = format(body.format.as_ref())?;
     let tools = tools::convert(body.tools.unwrap_or_default())?;
-    let (thinking, reasoning_effort) = think(body.think)?;
+    let thinking = think(body.think)?;
     let messages = messages(body.messages.unwrap_or_default())?;
     let render = Render { model: body.model, stream: body.stream.unwrap_or(true) };
     if messages.is_empty() {
         return Ok((Ask { model: untagged(&render.model).to_owned(), requests: Vec::new() }, render));
     }
-    let input = ChatInput { messages, tools, thinking, reasoning_effort, ..ChatInput::default() };
-    ask(Input::Chat(input), constraint, body.options, render, caller)
+    ask(Input::Chat(ChatInput { tools, ..turns(messages, thinking) }), constraint, body.options, render, caller)
 }
 
 /// A prompt; no request at all where it is empty.
@@ -60,7 +60,7 @@ pub(super) fn generate(body: OllamaGenerateRequest, caller: &Caller) -> Result<(
             return Err(not_supported(parameter));
         }
     }
-    let (thinking, reasoning_effort) = think(body.think)?;
+    let thinking = think(body.think)?;
     let render = Render { model: body.model, stream: body.stream.unwrap_or(true) };
     let Some(prompt) = body.prompt.filter(|prompt| !prompt.is_empty()) else {
         return Ok((Ask { model: untagged(&render.model).to_owned(), requests: Vec::new() }, render));
@@ -71,7 +71,7 @@ pub(super) fn generate(body: OllamaGenerateRequest, caller: &Caller) -> Result<(
         let system = body.system.filter(|system| !system.is_empty());
         let system = system.map(|system| Message::new(Role::System, system));
         let messages = system.into_iter().chain([Message::new(Role::User, prompt)]).collect();
-        Input::Chat(ChatInput { messages, thinking, reasoning_effort, ..ChatInput::default() })
+        Input::Chat(turns(messages, thinking))
     };
     ask(input, constraint, body.options, render, caller)
 }
@@ -153,12 +153,19 @@ fn format(format: Option<&Value>) -> Result<Option<Constraint>, ApiError> {
     }
 }
 
-fn think(think: Option<Think>) -> Result<(Option<bool>, Option<String>), ApiError> {
+/// A conversation without tools.
+fn turns(messages: Vec<Message>, thinking: Thinking) -> ChatInput {
+    let Thinking { whether, effort, budget } = thinking;
+    let (thinking, reasoning_effort, thinking_budget) = (whether, effort, budget);
+    ChatInput { messages, thinking, reasoning_effort, thinking_budget, ..ChatInput::default() }
+}
+
+fn think(think: Option<Think>) -> Result<Thinking, ApiError> {
     match think {
-        None => Ok((None, None)),
-        Some(Think::Whether(whether)) => Ok((Some(whether), None)),
+        None => Ok(Thinking::default()),
+        Some(Think::Whether(whether)) => Ok(Thinking { whether: Some(whether), ..Thinking::default() }),
         Some(Think::Level(level)) if matches!(level.as_str(), "low" | "medium" | "high") => {
-            Ok((Some(true), Some(level)))
+            Thinking::of_effort("think", Some(level))
         }
         Some(Think::Level(other)) => {
             let message = format!("think must be true, false, low, medium or high, but it is {other:?}");
@@ -229,7 +236,7 @@ mod tests {
 
     use super::*;
 
-    fn turns(value: Value) -> Result<Vec<Message>, ApiError> {
+    fn read(value: Value) -> Result<Vec<Message>, ApiError> {
         messages(serde_json::from_value(value).unwrap())
     }
 
@@ -237,7 +244,7 @@ mod tests {
     fn answers_of_tools_find_their_calls() {
         let call = |name: &str| json!({"function": {"name": name, "arguments": {"x": 1}}});
         let named = |id: &str| json!({"id": id, "function": {"name": "a", "arguments": null}});
-        let turns = turns(json!([
+        let turns = read(json!([
             {"role": "user", "content": "?"},
             {"role": "assistant", "tool_calls": [call("a"), call("b"), call("a")]},
             {"role": "tool", "content": "of b", "tool_name": "b"},
@@ -264,7 +271,7 @@ mod tests {
             (json!([{"role": "user", "content": "x", "images": ["aGk="]}]), "messages[0].images"),
             (json!([{"role": "developer", "content": "x"}]), "messages[0].role"),
         ] {
-            let error = turns(value).expect_err(param).openai().error;
+            let error = read(value).expect_err(param).openai().error;
             assert_eq!(error.param.as_deref(), Some(param), "{}", error.message);
         }
     }

@@ -1,6 +1,6 @@
 //! From events to Ollama's answers: lines of JSON, or one. Plain structs: events in, JSON out, no HTTP.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use inference::{Event, FinishReason, Usage};
 use serde::Serialize;
@@ -11,7 +11,7 @@ use wire::ollama::{
 
 use crate::{
     error::ApiError,
-    generation::{Part, Whole},
+    generation::{Beginning, Part, Whole},
     routes::arguments,
     sse::{Encode, Frames},
     timestamp::rfc3339,
@@ -58,16 +58,22 @@ impl Kind {
     }
 }
 
-/// When a request came, and when its first token did.
+/// When a request came, how long its model was loaded, and when its first token came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     started: Instant,
+    loading: Duration,
     first: Option<Instant>,
 }
 
 impl Clock {
     pub(super) fn new(started: Instant) -> Self {
-        Self { started, first: None }
+        Self { started, loading: Duration::ZERO, first: None }
+    }
+
+    /// Notes how long the model was loaded.
+    pub(super) fn loaded_in(&mut self, loading: Duration) {
+        self.loading = loading;
     }
 
     /// Notes when the answer began.
@@ -78,22 +84,36 @@ impl Clock {
     }
 
     fn end(self, reason: FinishReason, usage: Usage) -> OllamaEnd {
-        let (now, first) = (Instant::now(), self.first);
-        let nanoseconds = |from: Instant, to: Instant| u64::try_from((to - from).as_nanos()).unwrap_or(u64::MAX);
+        let now = Instant::now();
+        let first = self.first.unwrap_or(now);
         OllamaEnd {
             done_reason: match reason {
                 FinishReason::Stop | FinishReason::ToolCalls => "stop",
                 FinishReason::Length | FinishReason::Budget => "length",
             },
             stopped_by: (reason == FinishReason::Budget).then_some("budget"),
-            total_duration: nanoseconds(self.started, now),
-            load_duration: 0,
+            total_duration: nanoseconds(now - self.started),
             prompt_eval_count: usage.prompt_tokens,
-            prompt_eval_duration: nanoseconds(self.started, first.unwrap_or(now)),
+            prompt_eval_duration: nanoseconds((first - self.started).saturating_sub(self.loading)),
             eval_count: usage.completion_tokens,
-            eval_duration: nanoseconds(first.unwrap_or(now), now),
+            eval_duration: nanoseconds(now - first),
+            ..self.loaded()
         }
     }
+
+    /// The end of a request for which nothing was to be done but to load the model.
+    fn loaded(self) -> OllamaEnd {
+        OllamaEnd {
+            done_reason: "load",
+            total_duration: nanoseconds(self.started.elapsed()),
+            load_duration: nanoseconds(self.loading),
+            ..OllamaEnd::default()
+        }
+    }
+}
+
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// An answer in one piece.
@@ -112,8 +132,8 @@ pub(super) fn whole(kind: Kind, model: &str, clock: Clock, whole: Whole) -> Answ
 }
 
 /// The answer to who only wanted the model to be loaded.
-pub(super) fn loaded(kind: Kind, model: &str) -> Answer {
-    kind.answer(model, Piece::default(), Some(OllamaEnd { done_reason: "load", ..OllamaEnd::default() }))
+pub(super) fn loaded(kind: Kind, model: &str, clock: Clock) -> Answer {
+    kind.answer(model, Piece::default(), Some(clock.loaded()))
 }
 
 /// An answer in lines. A call comes whole, once its arguments have.
@@ -144,6 +164,10 @@ impl Lines {
 
 impl Encode for Lines {
     const MEDIA_TYPE: &'static str = "application/x-ndjson";
+
+    fn begin(&mut self, known: Beginning) {
+        self.clock.loaded_in(known.loading);
+    }
 
     fn push(&mut self, event: Event, frames: &mut Frames) {
         self.clock.see(&event);
@@ -187,4 +211,26 @@ fn answered(id: String, name: String, arguments: String) -> OllamaAnsweredCall {
 
 fn written_now() -> String {
     rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_durations_of_an_answer_follow_each_other() {
+        let seconds = Duration::from_secs;
+        let mut clock = Clock::new(Instant::now());
+        clock.loaded_in(seconds(2));
+        advance(seconds(5)).await;
+        clock.see(&Event::Text { choice: 0, text: "a".into(), tokens: 1, logprobs: vec![] });
+        advance(seconds(4)).await;
+        let end = clock.end(FinishReason::Stop, Usage::default());
+        let found = [end.total_duration, end.load_duration, end.prompt_eval_duration, end.eval_duration];
+        assert_eq!(found, [9, 2, 3, 4].map(|whole| nanoseconds(seconds(whole))));
+        let end = clock.loaded();
+        assert_eq!((end.done_reason, end.load_duration, end.total_duration), ("load", 2_000_000_000, 9_000_000_000));
+    }
 }

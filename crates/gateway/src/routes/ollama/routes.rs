@@ -1,5 +1,7 @@
 //! The handlers that ask a model: extract, convert, call, render.
 
+use std::time::Duration;
+
 use axum::{
     Json as JsonAnswer,
     extract::State,
@@ -7,6 +9,7 @@ use axum::{
 };
 use futures::StreamExt;
 use inference::{EmbedInput, EmbedRequest, Event};
+use tokio::time::Instant;
 use wire::ollama::{
     OllamaChatRequest, OllamaChatResponse, OllamaEmbedRequest, OllamaEmbedResponse, OllamaEmbeddingsRequest,
     OllamaEmbeddingsResponse, OllamaError, OllamaGenerateRequest, OllamaGenerateResponse,
@@ -14,7 +17,7 @@ use wire::ollama::{
 
 use super::{
     convert::{self, Render},
-    encode::{Clock, Kind, Lines, loaded, whole},
+    encode::{Clock, Kind, Lines, loaded, nanoseconds, whole},
     untagged,
 };
 use crate::{
@@ -76,11 +79,11 @@ async fn answer(
     ask: Ask,
     render: Render,
 ) -> Result<Response, ApiError> {
-    let clock = Clock::new(exchange.started());
+    let mut clock = Clock::new(exchange.started());
     let admitted = admit(service, caller, exchange, &ask.model)?;
     if ask.requests.is_empty() {
-        load(service, admitted, &ask.model).await?;
-        return Ok(JsonAnswer(loaded(kind, &render.model)).into_response());
+        clock.loaded_in(load(service, admitted, &ask.model).await?);
+        return Ok(JsonAnswer(loaded(kind, &render.model, clock)).into_response());
     }
     let generation = Generation::new(service, admitted, ask);
     if render.stream {
@@ -91,9 +94,11 @@ async fn answer(
     Ok((merged, JsonAnswer(whole(kind, &render.model, clock, answered))).into_response())
 }
 
-/// Loads the model, where it is not in memory.
-async fn load(service: &Service, mut admitted: Admitted, model: &str) -> Result<(), inference::Error> {
-    let result = unless_revoked(admitted.revocation(), service.catalog().backend(model)).await.map(drop);
+/// Loads the model, where it is not in memory; how long that took.
+async fn load(service: &Service, mut admitted: Admitted, model: &str) -> Result<Duration, inference::Error> {
+    let began = Instant::now();
+    let result = unless_revoked(admitted.revocation(), service.catalog().backend(model)).await;
+    let result = result.map(|_| began.elapsed());
     admitted.answer(&result);
     result
 }
@@ -109,6 +114,7 @@ async fn collect(mut generation: Generation, mut clock: Clock) -> Result<(Clock,
         }
     }
     whole.merged_system = generation.merged_system();
+    clock.loaded_in(generation.beginning().loading);
     Ok((clock, whole))
 }
 
@@ -130,12 +136,12 @@ pub(crate) async fn embed(
     let model = body.model.clone();
     let started = exchange.started();
     let request = convert::embed(body)?;
-    let Vectors { vectors, prompt_tokens } = vectors(&service, &caller, exchange, &model, request).await?;
+    let Vectors { vectors, prompt_tokens, loading } = vectors(&service, &caller, exchange, &model, request).await?;
     Ok(JsonAnswer(OllamaEmbedResponse {
         model,
         embeddings: vectors,
-        total_duration: u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX),
-        load_duration: 0,
+        total_duration: nanoseconds(started.elapsed()),
+        load_duration: nanoseconds(loading),
         prompt_eval_count: prompt_tokens,
     }))
 }
@@ -172,8 +178,8 @@ async fn vectors(
     let model = untagged(model);
     let admitted = admit(service, caller, exchange, model)?;
     if request.inputs.is_empty() {
-        load(service, admitted, model).await?;
-        return Ok(Vectors { vectors: Vec::new(), prompt_tokens: 0 });
+        let loading = load(service, admitted, model).await?;
+        return Ok(Vectors { vectors: Vec::new(), prompt_tokens: 0, loading });
     }
     Ok(embed_all(service, admitted, model, request).await?)
 }

@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use inference::{ChatInput, Constraint, Input, Request, Sampling};
 use wire::openai::{ChatRequest, CompletionRequest, Stop, StreamOptions};
 
-use super::validate::{effort, logit_bias};
+use super::validate::logit_bias;
 use crate::{
     Config,
     caller::Caller,
     error::ApiError,
     generation::Ask,
     parameter::{callable, integer, not_supported, number, stops},
+    thinking::Thinking,
 };
 
 use form::{Forms, constraint};
@@ -78,9 +79,16 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
     let tool_choice = tools::choice(body.tool_choice)?;
     callable(&tools, &tool_choice)?;
     let one_call = body.parallel_tool_calls == Some(false);
-    let (thinking, reasoning_effort) = effort("reasoning_effort", body.reasoning_effort)?;
-    let messages = messages::convert(body.messages)?;
-    let input = ChatInput { messages, tools, tool_choice, one_call, thinking, reasoning_effort };
+    let Thinking { whether, effort, budget } = Thinking::of_effort("reasoning_effort", body.reasoning_effort)?;
+    let input = ChatInput {
+        messages: messages::convert(body.messages)?,
+        tools,
+        tool_choice,
+        one_call,
+        thinking: whether,
+        reasoning_effort: effort,
+        thinking_budget: budget,
+    };
     let options = Options {
         model: body.model,
         max_tokens,

@@ -85,7 +85,7 @@ fn render(model: String, vectors: Vectors, encoding: Encoding) -> EmbeddingRespo
         }
     };
     let object = |(index, vector)| EmbeddingObject { object: "embedding", index, embedding: written(vector) };
-    let Vectors { vectors, prompt_tokens } = vectors;
+    let Vectors { vectors, prompt_tokens, .. } = vectors;
     EmbeddingResponse {
         object: "list",
         data: vectors.into_iter().enumerate().map(object).collect(),

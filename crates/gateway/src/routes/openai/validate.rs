@@ -16,19 +16,6 @@ pub(super) fn logit_bias(bias: Option<BTreeMap<String, f64>>) -> Result<Vec<(u32
     bias.unwrap_or_default().into_iter().map(entry).collect()
 }
 
-/// OpenAI's words for how much a model thinks: whether it does, and the word for those templates that know it.
-pub(super) fn effort(parameter: &str, effort: Option<String>) -> Result<(Option<bool>, Option<String>), ApiError> {
-    match effort.as_deref() {
-        None => Ok((None, None)),
-        Some("none") => Ok((Some(false), None)),
-        Some("minimal" | "low" | "medium" | "high" | "xhigh") => Ok((Some(true), effort)),
-        Some(other) => {
-            let message = format!("{parameter} must be none, minimal, low, medium, high or xhigh, but it is {other:?}");
-            Err(ApiError::invalid(parameter, message))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ fn head() -> Head {
 fn frames(events: &[Event], counts: inference::Usage) -> Vec<(String, Value)> {
     let mut encoder = MessageStream::new(head());
     let mut frames = Frames::default();
-    encoder.begin(counts);
+    encoder.begin(Beginning { counts, ..Beginning::default() });
     events.iter().for_each(|event| encoder.push(event.clone(), &mut frames));
     let text = String::from_utf8(frames.take().to_vec()).unwrap();
     let frame = |frame: &str| {

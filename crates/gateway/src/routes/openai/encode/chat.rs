@@ -9,7 +9,7 @@ use wire::openai::{
 use super::{FINGERPRINT, Head, finish_reason, logprobs, stopped_by, usage, usage_of_chunk};
 use crate::{
     error::ApiError,
-    generation::{Choice, Part, Whole},
+    generation::{Beginning, Choice, Part, Whole},
     routes::openai::convert::{CountsIn, Render},
     sse::{Encode, Frames},
 };
@@ -115,8 +115,8 @@ impl ChatStream {
 }
 
 impl Encode for ChatStream {
-    fn begin(&mut self, counts: Usage) {
-        self.running = Usage { completion_tokens: 0, ..counts };
+    fn begin(&mut self, known: Beginning) {
+        self.running = Usage { completion_tokens: 0, ..known.counts };
     }
 
     fn push(&mut self, event: Event, frames: &mut Frames) {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     error::ApiError,
-    generation::{Choice, Whole},
+    generation::{Beginning, Choice, Whole},
     routes::openai::convert::{CountsIn, Render},
     sse::{Encode, Frames},
 };
@@ -85,8 +85,8 @@ impl CompletionStream {
 }
 
 impl Encode for CompletionStream {
-    fn begin(&mut self, counts: Usage) {
-        self.running = Usage { completion_tokens: 0, ..counts };
+    fn begin(&mut self, known: Beginning) {
+        self.running = Usage { completion_tokens: 0, ..known.counts };
     }
 
     fn push(&mut self, event: Event, frames: &mut Frames) {

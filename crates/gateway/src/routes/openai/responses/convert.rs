@@ -18,8 +18,9 @@ use crate::{
     form,
     generation::Ask,
     parameter::{absent, callable, integer, not_supported, number, tool},
-    routes::openai::{convert::MOST_LOGPROBS, validate::effort},
+    routes::openai::convert::MOST_LOGPROBS,
     tenancy::now,
+    thinking::Thinking,
 };
 
 /// OpenAI's bounds of `metadata`: pairs, characters of a name, characters of a value.
@@ -92,7 +93,7 @@ pub(super) fn read(body: ResponseRequest, caller: &Caller, config: &Config) -> R
     let (tool_choice, choice_told) = choice(body.tool_choice)?;
     callable(&tools, &tool_choice)?;
     let parallel_tool_calls = body.parallel_tool_calls.unwrap_or(true);
-    let (thinking, reasoning_effort, reasoning) = reasoning(body.reasoning.unwrap_or_default())?;
+    let (Thinking { whether, effort, budget }, reasoning) = reasoning(body.reasoning.unwrap_or_default())?;
     let max_tokens = integer("max_output_tokens", body.max_output_tokens, 1..=u32::MAX)?;
     let logprobs = logprobs(body.include.unwrap_or_default(), body.top_logprobs)?;
     let sampling = Sampling {
@@ -101,11 +102,19 @@ pub(super) fn read(body: ResponseRequest, caller: &Caller, config: &Config) -> R
         top_p: number("top_p", body.top_p, 0.0..=1.0)?.map(|p| p.max(f32::MIN_POSITIVE)),
         ..Sampling::default()
     };
-    let one_call = !parallel_tool_calls;
-    let chat = ChatInput { messages: Vec::new(), tools, tool_choice, one_call, thinking, reasoning_effort };
+    let chat = ChatInput {
+        messages: Vec::new(),
+        tools,
+        tool_choice,
+        one_call: !parallel_tool_calls,
+        thinking: whether,
+        reasoning_effort: effort,
+        thinking_budget: budget,
+    };
     let cache_salt = caller.cache_salt();
     let nothing = Input::Chat(ChatInput::default());
-    let request = Request { sampling, max_tokens, logprobs, constraint, cache_salt, ..Request::new(nothing) };
+    let request =
+        Request { parameter: "input", sampling, max_tokens, logprobs, constraint, cache_salt, ..Request::new(nothing) };
     let response = ResponseObject {
         id: id_text,
         object: "response",
@@ -235,13 +244,11 @@ fn choice(choice: Option<ResponseToolChoice>) -> Result<(ToolChoice, Value), Api
     Ok((choice, told))
 }
 
-type Thinking = (Option<bool>, Option<String>, ResponseReasoningOptions);
-
-fn reasoning(asked: ResponseReasoning) -> Result<Thinking, ApiError> {
+/// How much the model thinks, and how the response tells it.
+fn reasoning(asked: ResponseReasoning) -> Result<(Thinking, ResponseReasoningOptions), ApiError> {
     only("reasoning.summary", asked.summary.as_deref(), &["auto"])?;
     let told = ResponseReasoningOptions { effort: asked.effort.clone(), summary: None };
-    let (thinking, reasoning_effort) = effort("reasoning.effort", asked.effort)?;
-    Ok((thinking, reasoning_effort, told))
+    Ok((Thinking::of_effort("reasoning.effort", asked.effort)?, told))
 }
 
 fn logprobs(include: Vec<String>, top: Option<i64>) -> Result<Option<u32>, ApiError> {

@@ -1,5 +1,6 @@
 //! A response as it comes to be: events go in, items and events of the stream come out. Plain, without HTTP.
 
+use axum::http::StatusCode;
 use inference::{Event, FinishReason, TokenLogprob, Usage};
 use wire::openai::{
     ChatTokenLogprob, EventPart, IncompleteDetails, InputTokensDetails, ItemRole, ItemStatus, OutputTokensDetails,
@@ -328,12 +329,13 @@ fn tell(next: &mut u64, frames: Option<&mut Frames>, event: Kind<'_>) {
     }
 }
 
-/// A failure inside of a response, whose codes are those that typed clients know.
+/// A failure inside of a response, by the codes that typed clients know; what none of them means keeps its own.
 fn failure(error: &ApiError) -> ResponseFailure {
-    let code = match error.openai().error.r#type {
-        "rate_limit_error" => "rate_limit_exceeded",
-        "server_error" => "server_error",
-        _ => "invalid_prompt",
+    let code = match error.status() {
+        StatusCode::BAD_REQUEST => "invalid_prompt",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_exceeded",
+        status if status.is_server_error() => "server_error",
+        _ => error.openai().error.code,
     };
     ResponseFailure { code, message: error.to_string() }
 }

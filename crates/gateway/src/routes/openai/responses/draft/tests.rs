@@ -320,6 +320,10 @@ fn a_failure_ends_the_response_and_says_why() {
         (Error::Internal, "server_error"),
         (limit, "rate_limit_exceeded"),
         (Error::invalid("p", "no"), "invalid_prompt"),
+        (Error::ShuttingDown, "server_error"),
+        (Error::Revoked, "invalid_api_key"),
+        (Error::SlowReader, "slow_reader"),
+        (Error::ModelNotFound { model: "m".into() }, "model_not_found"),
     ] {
         let streamed = stream(&[text("Hi"), Event::Failed { error: error.clone(), usage }], None);
         assert_eq!(streamed.last().unwrap()["type"], "response.failed");
