@@ -87,6 +87,8 @@ ids! {
     CodeId = "code_";
     /// An invitation into an organisation.
     InviteId = "invite_";
+    /// Somebody's account at an OpenID provider, by which they sign in here.
+    IdentityId = "identity_";
 }
 
 #[cfg(test)]

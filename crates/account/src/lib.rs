@@ -1,7 +1,7 @@
 //! Who may do what, what may be used, and what it costs: rules as pure functions over integers.
 //!
 //! - Who: [`Role`], [`Scopes`] and the one table behind [`Authority`]; a [`Key`] and the hash of its secret; a [`Person`]
-//!   and their [`Session`]; both are an [`Identity`].
+//!   and their [`Session`]; both are an [`Identity`]; whom a provider's word lets in says [`Applicant`].
 //! - What: [`Limits`] of organisations, projects and keys, held by the [`Meter`] however requests interleave.
 //! - What it costs: [`Price`] and its versions, [`Cause`] (who pays), and the hash-chained [`ledger`].
 //!
@@ -13,6 +13,7 @@ mod authority;
 mod cause;
 mod csrf_token;
 mod email;
+mod entrance;
 mod gauges;
 mod hex;
 mod id;
@@ -30,6 +31,7 @@ mod password_hash;
 mod person;
 mod price;
 mod refusal;
+mod request_secrets;
 mod role;
 mod scope;
 mod session;
@@ -44,7 +46,10 @@ pub use authority::{Authority, Forbidden, Reach};
 pub use cause::{Cause, Payer};
 pub use csrf_token::CsrfToken;
 pub use email::{Email, InvalidEmail};
-pub use id::{CodeId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId};
+pub use entrance::{Applicant, Entrance, ListedDomain, NoEntrance};
+pub use id::{
+    CodeId, IdentityId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId,
+};
 pub use identity::Identity;
 pub use key::{Key, KeyRefusal, ModelAccess, PreviousSecret};
 pub use key_hash::{InvalidKeyHash, KeyHash};
@@ -61,6 +66,7 @@ pub use price::{
     UNITS_OF_A_PRICE,
 };
 pub use refusal::{Refusal, Resets, Standing};
+pub use request_secrets::RequestSecrets;
 pub use role::{Role, UnknownRole};
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use session::Session;
