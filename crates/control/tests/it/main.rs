@@ -5,6 +5,8 @@ mod bills;
 mod changes;
 mod invites;
 mod money;
+mod oidc;
 mod people;
+mod provider;
 mod sign_in;
 mod stage;
