@@ -21,7 +21,8 @@ pub(crate) fn client(tls: rustls::ClientConfig, is_local: bool, limits: &Limits)
         .tls_backend_preconfigured(tls)
         .redirect(redirect::Policy::none())
         .connect_timeout(limits.answer)
-        .pool_max_idle_per_host(1)
+        // People come seldom: a connection that the provider has closed meanwhile would fail, and a code is sent once.
+        .pool_max_idle_per_host(0)
         .user_agent(concat!("modelworks/", env!("CARGO_PKG_VERSION")));
     // No proxy reaches what this machine serves to itself.
     let builder = if is_local { builder.no_proxy() } else { builder };

@@ -24,7 +24,7 @@ use crate::{
     page::Asked,
     pending::{self, Pending},
     return_path::ReturnPath,
-    routes::{invites, session},
+    routes::{invites, session::Beginning},
     sign_in_page::{onwards, refused},
 };
 
@@ -208,14 +208,14 @@ async fn finish(control: &Control, visitor: &Visitor, begun: &Begun<'_>) -> Resu
     let (hash, expires) = (control.pepper().hash_token(&pending.token), pending.expires);
     // It comes first, so that of two that bring the same one changes something.
     changes.insert(0, (Change::UseSignIn { user, hash, expires }, visitor.act(user, Some(text(&signed_in)))));
-    let (token, _, session) = session::begin(control, visitor, user)?;
-    changes.extend(session);
+    let session = Beginning::of(control, visitor, user)?;
+    changes.extend(session.changes);
     control.commit(turn, changes, None).await.map_err(|error| match error {
         ApiError::Conflict { .. } => ApiError::SignInLost,
         error => error,
     })?;
     let answer = onwards(&control.providers().address(&pending.return_to));
-    let answer = cookie::keep(answer, &token, control.is_secure());
+    let answer = cookie::keep(answer, &session.token, control.is_secure());
     answer.body(ResponseBody::empty()).map_err(|_| ApiError::Internal)
 }
 

@@ -56,29 +56,35 @@ pub(crate) async fn sign_in(
     if control.store().credentials_of(known.user).await?.as_ref() != Some(&known) {
         return Err(ApiError::InvalidCredentials);
     }
-    let (token, session, changes) = begin(&control, &visitor, known.user)?;
+    let Beginning { token, session, changes } = Beginning::of(&control, &visitor, known.user)?;
     control.commit(turn, changes, None).await?;
     let answer = Response::builder().status(StatusCode::CREATED).header(header::CONTENT_TYPE, "application/json");
     let body = ResponseBody::from(text(&info(&control, &session).await?));
     cookie::keep(answer, &token, control.is_secure()).body(body).map_err(|_| ApiError::Internal)
 }
 
-/// A session of its own for each time that somebody has shown who they are: the token, and what makes it begin. The one before
-/// of this browser ends.
-pub(crate) fn begin(
-    control: &Control,
-    visitor: &Visitor,
-    user: UserId,
-) -> Result<(Token, Session, Vec<(Change, Act)>), ApiError> {
-    let token = Token::generate(Purpose::Session)?;
-    let now = store::now();
-    let session = Session { hash: control.pepper().hash_token(&token), user, begun: now, seen: now };
-    let act = || visitor.act(user, None);
-    let mut changes = vec![(Change::AddSession(session), act())];
-    if let Some(account::Identity::Person(_, before)) = &visitor.identity {
-        changes.push((Change::EndSession(*before), act()));
+/// A session of its own for each time that somebody has shown who they are.
+pub(crate) struct Beginning {
+    /// What the browser keeps.
+    pub(crate) token: Token,
+    /// What is kept here.
+    session: Session,
+    /// What makes it begin. The one before of this browser ends.
+    pub(crate) changes: Vec<(Change, Act)>,
+}
+
+impl Beginning {
+    pub(crate) fn of(control: &Control, visitor: &Visitor, user: UserId) -> Result<Self, ApiError> {
+        let token = Token::generate(Purpose::Session)?;
+        let now = store::now();
+        let session = Session { hash: control.pepper().hash_token(&token), user, begun: now, seen: now };
+        let act = || visitor.act(user, None);
+        let mut changes = vec![(Change::AddSession(session), act())];
+        if let Some(account::Identity::Person(_, before)) = &visitor.identity {
+            changes.push((Change::EndSession(*before), act()));
+        }
+        Ok(Self { token, session, changes })
     }
-    Ok((token, session, changes))
 }
 
 /// Who is signed in, where they belong, and what to send with whatever changes something.

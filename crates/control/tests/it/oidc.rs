@@ -225,7 +225,7 @@ async fn nobody_comes_back_who_was_not_sent_from_this_browser() {
         (&*mine.kept, CALLBACK, with("")),
         (&*mine.kept, CALLBACK, with(&"0".repeat(64))),
         (&*mine.kept, CALLBACK, with(&state[1..])),
-        (&*mine.kept, CALLBACK, query(&[code.clone()])),
+        (&*mine.kept, CALLBACK, query(std::slice::from_ref(&code))),
         (&*mine.kept, CALLBACK, format!("state={state}")),
         (&*mine.kept, "/admin/v1/oidc/two/callback", with(&state)),
     ] {

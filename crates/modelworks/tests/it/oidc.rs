@@ -83,7 +83,9 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(server: &Server) -> Self {
-        let http = Client::builder().redirect(redirect::Policy::none()).build().expect("a client");
+        // A form is sent once, so not over a connection that the provider may just be closing.
+        let http = Client::builder().redirect(redirect::Policy::none()).pool_max_idle_per_host(0).build();
+        let http = http.expect("a client");
         Self { http, server: server.base.clone(), cookies: BTreeMap::new() }
     }
 
