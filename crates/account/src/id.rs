@@ -91,6 +91,8 @@ ids! {
     WebhookId = "webhook_";
     /// Something that webhooks are told of.
     EventId = "event_";
+    /// Somebody's account at an OpenID provider, by which they sign in here.
+    IdentityId = "identity_";
 }
 
 #[cfg(test)]

@@ -6,12 +6,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
 
-use crate::{CsrfToken, KeyHash, NoRandomness, Token, WebhookId, WebhookSecret};
+use crate::{CsrfToken, KeyHash, NoRandomness, RequestSecrets, Token, WebhookId, WebhookSecret};
 
 /// Separate what is hashed under one pepper from each other. A key's hash has 32 bytes and none of these before it.
 const TOKEN: &[u8] = b"modelworks token, version 1\0 for what is looked up\0";
 const CSRF: &[u8] = b"modelworks csrf token, version 1\0 for what is compared\0";
 const WEBHOOK: &[u8] = b"modelworks webhook secret, version 1\0 for what is signed\0";
+const STATE: &[u8] = b"modelworks sign-in state, version 1\0 for what is brought back\0";
+const NONCE: &[u8] = b"modelworks sign-in nonce, version 1\0 for what is signed\0";
+const VERIFIER: &[u8] = b"modelworks sign-in verifier, version 1\0 for what is redeemed\0";
 
 /// The installation's own secret under which secrets are hashed: who steals the rows alone cannot test guesses.
 #[derive(Clone)]
@@ -68,6 +71,12 @@ impl Pepper {
     /// The secret of a webhook; each of its versions is another one.
     pub fn webhook_secret(&self, webhook: WebhookId, version: u32) -> WebhookSecret {
         WebhookSecret(self.mac(&[WEBHOOK, webhook.as_bytes(), &version.to_be_bytes()]))
+    }
+
+    /// The secrets of the request to a provider that the browser keeps `pending` of, whatever that text is.
+    pub fn request_secrets(&self, pending: &str) -> RequestSecrets {
+        let secret = |label| self.mac(&[label, pending.as_bytes()]);
+        RequestSecrets { state: secret(STATE), nonce: secret(NONCE), verifier: secret(VERIFIER) }
     }
 
     fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
@@ -140,6 +149,27 @@ mod tests {
         assert!(others.iter().all(|other| !token.matches(&other.expose())));
         assert!(["", "0", &"0".repeat(64)].iter().all(|text| !token.matches(text)));
         assert_eq!(format!("{token:?}"), "CsrfToken(…)");
+    }
+
+    #[test]
+    fn the_secrets_of_a_request_follow_from_all_that_the_browser_keeps_and_differ() {
+        let pepper = Pepper::generate().unwrap();
+        let secrets = pepper.request_secrets("mwo-1.google");
+        assert!(
+            secrets.matches_state(&secrets.state())
+                && secrets.matches_state(&pepper.request_secrets("mwo-1.google").state())
+        );
+        let all = [secrets.state(), secrets.nonce(), secrets.verifier()];
+        assert!(all.iter().all(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())));
+        let others =
+            [pepper.request_secrets("mwo-1.googl"), Pepper::generate().unwrap().request_secrets("mwo-1.google")];
+        let others = others.iter().flat_map(|other| [other.state(), other.nonce(), other.verifier()]);
+        let wrong = others.chain(all[1..].to_vec()).chain(["".into(), "0".repeat(64)]);
+        for text in wrong {
+            assert!(!secrets.matches_state(&text), "{text}");
+        }
+        assert_ne!(all[1], all[2]);
+        assert_eq!(format!("{secrets:?}"), "RequestSecrets(…)");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Who may do what, what may be used, and what it costs: rules as pure functions over integers.
 //!
 //! - Who: [`Role`], [`Scopes`] and the one table behind [`Authority`]; a [`Key`] and the hash of its secret; a [`Person`]
-//!   and their [`Session`]; both are an [`Identity`].
+//!   and their [`Session`]; both are an [`Identity`]; whom a provider's word lets in says [`Applicant`].
 //! - What: [`Limits`] of organisations, projects and keys, held by the [`Meter`] however requests interleave.
 //! - What it costs: [`Price`] and its versions, [`Cause`] (who pays), and the hash-chained [`ledger`].
 //! - Who is told: [`passed`] and [`falls_below`] say when, an [`Event`] of what, a [`WebhookSecret`] shows from whom.
@@ -14,6 +14,7 @@ mod authority;
 mod cause;
 mod csrf_token;
 mod email;
+mod entrance;
 mod event;
 mod gauges;
 mod hex;
@@ -32,6 +33,7 @@ mod password_hash;
 mod person;
 mod price;
 mod refusal;
+mod request_secrets;
 mod role;
 mod scope;
 mod session;
@@ -48,9 +50,11 @@ pub use authority::{Authority, Forbidden, Reach};
 pub use cause::{Cause, Payer};
 pub use csrf_token::CsrfToken;
 pub use email::{Email, InvalidEmail};
+pub use entrance::{Applicant, Entrance, ListedDomain, NoEntrance};
 pub use event::{Event, EventKind};
 pub use id::{
-    CodeId, EventId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId, WebhookId,
+    CodeId, EventId, IdentityId, InvalidId, InviteId, KeyId, OrgId, PriceId, ProjectId, RequestId, ResponseId, UserId,
+    WebhookId,
 };
 pub use identity::Identity;
 pub use key::{Key, KeyRefusal, ModelAccess, PreviousSecret};
@@ -68,6 +72,7 @@ pub use price::{
     UNITS_OF_A_PRICE,
 };
 pub use refusal::{Refusal, Resets, Standing};
+pub use request_secrets::RequestSecrets;
 pub use role::{Role, UnknownRole};
 pub use scope::{Scope, Scopes, UnknownScope};
 pub use session::Session;

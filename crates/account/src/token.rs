@@ -1,4 +1,4 @@
-//! Random secrets that stand for a moment of trust: a session, an invitation, a reset.
+//! Random secrets that stand for a moment of trust: a session, an invitation, a reset, a sign-in that has begun.
 
 use std::fmt;
 
@@ -18,6 +18,8 @@ pub enum Purpose {
     Invite,
     /// To set another password, once.
     Reset,
+    /// To come back from an OpenID provider, once.
+    SignIn,
 }
 
 /// A token in the clear. As with [`crate::ApiKey`], the one way to the text is [`Token::expose`].
@@ -36,6 +38,7 @@ impl Purpose {
             Self::Session => "mws-",
             Self::Invite => "mwi-",
             Self::Reset => "mwr-",
+            Self::SignIn => "mwo-",
         }
     }
 }
@@ -75,7 +78,7 @@ impl fmt::Debug for Token {
 mod tests {
     use super::*;
 
-    const ALL: [Purpose; 3] = [Purpose::Session, Purpose::Invite, Purpose::Reset];
+    const ALL: [Purpose; 4] = [Purpose::Session, Purpose::Invite, Purpose::Reset, Purpose::SignIn];
 
     #[test]
     fn a_token_reads_back_for_its_purpose_and_no_other() {

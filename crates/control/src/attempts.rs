@@ -43,10 +43,13 @@ impl Default for Attempts {
 impl Attempts {
     /// Counts an attempt, or says how long to wait for the next.
     pub(crate) fn attempt(&mut self, account: &str, address: Option<IpAddr>, now: Timestamp) -> Result<(), Duration> {
-        if let Some(address) = address {
-            self.addresses.take(&network(address), now)?;
-        }
+        self.attempt_from(address, now)?;
         self.accounts.take(&account.to_ascii_lowercase(), now)
+    }
+
+    /// The same where no account is named: nothing can be guessed, but others are asked.
+    pub(crate) fn attempt_from(&mut self, address: Option<IpAddr>, now: Timestamp) -> Result<(), Duration> {
+        address.map_or(Ok(()), |address| self.addresses.take(&network(address), now))
     }
 }
 

@@ -16,7 +16,9 @@ use serde_json::Value;
 use store::{Act, Applied, Change, Once, Store};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::{Caller, Config, attempts::Attempts, body::Wish, convert, error::ApiError, passwords::Passwords};
+use crate::{
+    Caller, Config, Providers, attempts::Attempts, body::Wish, convert, error::ApiError, passwords::Passwords,
+};
 
 /// Told of each change as soon as it is durable, in the order in which they were made.
 pub type Publish = Box<dyn Fn(&Change) + Send + Sync>;
@@ -34,6 +36,7 @@ struct Shared {
     secure: bool,
     webhooks_without_tls: bool,
     passwords: Passwords,
+    providers: Providers,
     /// A leaf lock: held for a little arithmetic.
     attempts: std::sync::Mutex<Attempts>,
 }
@@ -52,12 +55,13 @@ pub(crate) enum Done {
 }
 
 impl Control {
-    /// Administers the rows of `store`; what runs learns of changes through `publish`.
-    pub fn new(config: Config, store: Store, publish: Publish) -> Self {
+    /// Administers the rows of `store`; people sign in with passwords and by `providers`; what runs learns of changes through
+    /// `publish`.
+    pub fn new(config: Config, providers: Providers, store: Store, publish: Publish) -> Self {
         let passwords = Passwords::new(store.pepper().clone(), config.cost);
         let Config { secure, webhooks_without_tls, .. } = config;
         let (turn, attempts) = (Arc::default(), std::sync::Mutex::default());
-        Self(Arc::new(Shared { store, publish, turn, secure, webhooks_without_tls, passwords, attempts }))
+        Self(Arc::new(Shared { store, publish, turn, secure, webhooks_without_tls, passwords, providers, attempts }))
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -70,6 +74,10 @@ impl Control {
 
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords
+    }
+
+    pub(crate) fn providers(&self) -> &Providers {
+        &self.0.providers
     }
 
     /// Whether cookies are for TLS alone.
@@ -86,6 +94,13 @@ impl Control {
     pub(crate) fn attempt(&self, account: &str, address: Option<IpAddr>) -> Result<(), ApiError> {
         let mut attempts = self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner);
         let counted = attempts.attempt(account, address, store::now());
+        counted.map_err(|retry_after| ApiError::TooManyAttempts { retry_after })
+    }
+
+    /// The same for whoever comes back from a provider.
+    pub(crate) fn attempt_from(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        let mut attempts = self.0.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = attempts.attempt_from(address, store::now());
         counted.map_err(|retry_after| ApiError::TooManyAttempts { retry_after })
     }
 

@@ -1,10 +1,13 @@
 //! Between rows and public JSON.
 
 use account::{
-    Billing, Class, CodeId, Email, InvalidId, InviteId, Key, KeyId, Limits, ModelAccess, Name, Nano, OrgId, PriceId,
-    PriceVersion, ProjectId, Role, Scopes, Timestamp, UserId, WebhookId,
+    Billing, Class, CodeId, Email, IdentityId, InvalidId, InviteId, Key, KeyId, Limits, ModelAccess, Name, Nano, OrgId,
+    PriceId, PriceVersion, ProjectId, Role, Scopes, Timestamp, UserId, WebhookId,
 };
-use store::{AuditEntry, CodeRecord, Delivery, InviteRecord, KeyRecord, Made, Organisation, Project, User, Webhook};
+use store::{
+    AuditEntry, CodeRecord, Delivery, ExternalIdentity, InviteRecord, KeyRecord, Made, Organisation, Project, User,
+    Webhook,
+};
 use wire::admin;
 
 use crate::error::ApiError;
@@ -33,7 +36,7 @@ macro_rules! cursors {
         }
     )*};
 }
-cursors!(OrgId, ProjectId, KeyId, PriceId, CodeId, UserId, InviteId, WebhookId);
+cursors!(OrgId, ProjectId, KeyId, PriceId, CodeId, UserId, InviteId, IdentityId, WebhookId);
 
 pub(crate) fn after<T: Cursor>(text: &Option<String>) -> Result<Option<T>, ApiError> {
     text.as_deref().map(|text| named("after", T::parse_cursor(text))).transpose()
@@ -139,6 +142,18 @@ pub(crate) fn user(made: &Made<User>) -> admin::User {
         id: made.what.id.to_string(),
         email: made.what.email.to_string(),
         operator: made.what.operator,
+        created_at: made.created.to_string(),
+    }
+}
+
+pub(crate) fn identity(made: &Made<ExternalIdentity>) -> admin::ExternalIdentity {
+    let ExternalIdentity { id, user, issuer, subject, verified } = &made.what;
+    admin::ExternalIdentity {
+        id: id.to_string(),
+        user_id: user.to_string(),
+        issuer: issuer.to_string(),
+        subject: subject.to_string(),
+        email_verified: *verified,
         created_at: made.created.to_string(),
     }
 }

@@ -1,31 +1,54 @@
-//! The cookie in which a browser keeps its session.
+//! The cookies in which a browser keeps its session, and before that a sign-in that has begun.
 
 use account::{Session, Token};
-use axum::http::{HeaderValue, header, response::Builder};
-use wire::admin::session_cookie;
+use axum::http::{HeaderMap, HeaderValue, header, response::Builder};
+use wire::admin::{pending_cookie, session_cookie};
+
+use crate::pending;
 
 /// Adds the cookie of a new session to an answer. Scripts do not see it, and other sites' forms do not send it.
 pub(crate) fn keep(answer: Builder, token: &Token, secure: bool) -> Builder {
-    set(answer, token.expose(), Session::LONGEST.as_secs(), secure)
+    set(answer, session_cookie(secure), token.expose(), Session::LONGEST.as_secs(), secure)
 }
 
 /// Takes the cookie away.
 pub(crate) fn forget(answer: Builder, secure: bool) -> Builder {
-    set(answer, "", 0, secure)
+    set(answer, session_cookie(secure), "", 0, secure)
 }
 
-fn set(answer: Builder, value: &str, seconds: u64, secure: bool) -> Builder {
-    let name = session_cookie(secure);
+/// Adds the cookie of a sign-in that has begun. The browser sends it when the provider sends the browser back.
+pub(crate) fn keep_pending(answer: Builder, text: &str, secure: bool) -> Builder {
+    set(answer, pending_cookie(secure), text, pending::LASTS.as_secs(), secure)
+}
+
+/// Takes that one away.
+pub(crate) fn forget_pending(headers: &mut HeaderMap, secure: bool) {
+    add(headers, pending_cookie(secure), "", 0, secure);
+}
+
+/// What the browser keeps of a sign-in that has begun.
+pub(crate) fn pending(headers: &HeaderMap, secure: bool) -> Option<&str> {
+    let values = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == pending_cookie(secure)).map(|(_, value)| value)
+}
+
+fn set(mut answer: Builder, name: &str, value: &str, seconds: u64, secure: bool) -> Builder {
+    if let Some(headers) = answer.headers_mut() {
+        add(headers, name, value, seconds, secure);
+    }
+    answer
+}
+
+fn add(headers: &mut HeaderMap, name: &str, value: &str, seconds: u64, secure: bool) {
     let secure = if secure { "; Secure" } else { "" };
     let cookie = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    match HeaderValue::from_str(&cookie) {
-        Ok(mut cookie) => {
-            cookie.set_sensitive(true);
-            // Nothing on the way keeps an answer that belongs to one person.
-            answer.header(header::SET_COOKIE, cookie).header(header::CACHE_CONTROL, "no-store")
-        }
-        // A token is visible ASCII.
-        Err(_) => answer,
+    // Both cookies hold visible ASCII alone.
+    if let Ok(mut cookie) = HeaderValue::from_str(&cookie) {
+        cookie.set_sensitive(true);
+        headers.append(header::SET_COOKIE, cookie);
+        // Nothing on the way keeps an answer that belongs to one person.
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
 }
 

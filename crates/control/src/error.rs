@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use account::Forbidden;
+use account::{Forbidden, NoEntrance};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -23,6 +23,23 @@ pub enum ApiError {
     /// Whoever wants to sign in is not known so. It does not say what is wrong.
     #[error("address and password do not belong together")]
     InvalidCredentials,
+    /// Somebody comes back from a provider whom nobody here has sent there.
+    #[error(
+        "this sign-in was not begun in this browser, took more than ten minutes, or was used already; begin it again, and \
+         allow cookies"
+    )]
+    SignInLost,
+    /// The provider has said no.
+    #[error("the provider did not sign you in")]
+    SignInDenied,
+    /// The provider failed, or what it says is not to be believed. The cause is in the log.
+    #[error(
+        "the provider did not answer as it should; try again, and if that does not help, tell whoever runs this service"
+    )]
+    ProviderFailed,
+    /// The provider has vouched for somebody whom nobody has let in.
+    #[error(transparent)]
+    NoEntrance(#[from] NoEntrance),
     /// Too many have tried it.
     #[error("there were too many attempts to sign in; wait")]
     TooManyAttempts {
@@ -104,10 +121,21 @@ impl ApiError {
         Self::Invalid { parameter: Some(parameter.to_owned()), message: error.to_string() }
     }
 
-    fn parts(&self) -> (StatusCode, &'static str) {
+    /// Status and code.
+    pub(crate) fn parts(&self) -> (StatusCode, &'static str) {
         match self {
             Self::NoKey => (StatusCode::UNAUTHORIZED, "invalid_api_key"),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "invalid_credentials"),
+            Self::SignInLost => (StatusCode::BAD_REQUEST, "sign_in_lost"),
+            Self::SignInDenied => (StatusCode::FORBIDDEN, "sign_in_denied"),
+            Self::ProviderFailed => (StatusCode::BAD_GATEWAY, "provider_failed"),
+            Self::NoEntrance(NoEntrance::NoAddress | NoEntrance::NotVerified) => {
+                (StatusCode::FORBIDDEN, "email_not_verified")
+            }
+            Self::NoEntrance(NoEntrance::Taken | NoEntrance::OtherSubject) => (StatusCode::CONFLICT, "email_taken"),
+            Self::NoEntrance(NoEntrance::OtherAddress | NoEntrance::NotInvited) => {
+                (StatusCode::FORBIDDEN, "not_invited")
+            }
             Self::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
             Self::Busy => (StatusCode::TOO_MANY_REQUESTS, "overloaded"),
             Self::LastOwner => (StatusCode::CONFLICT, "last_owner"),
@@ -125,6 +153,16 @@ impl ApiError {
             Self::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
             Self::NotDurable => (StatusCode::SERVICE_UNAVAILABLE, "storage_unavailable"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
+        }
+    }
+
+    /// Seconds after which it may work.
+    pub(crate) fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyAttempts { retry_after } => Some(retry_after.as_millis().div_ceil(1000) as u64),
+            Self::Busy => Some(1),
+            Self::NotDurable => Some(5),
+            _ => None,
         }
     }
 }
@@ -176,13 +214,7 @@ impl IntoResponse for ApiError {
         };
         let error = ErrorBody { message: self.to_string(), r#type, param, code };
         let mut response = (status, Json(ErrorResponse { error })).into_response();
-        let retry_after = match self {
-            Self::TooManyAttempts { retry_after } => Some(retry_after.as_millis().div_ceil(1000) as u64),
-            Self::Busy => Some(1),
-            Self::NotDurable => Some(5),
-            _ => None,
-        };
-        if let Some(seconds) = retry_after {
+        if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if status == StatusCode::UNAUTHORIZED {
@@ -204,6 +236,15 @@ mod tests {
         let errors = [
             ApiError::NoKey,
             ApiError::InvalidCredentials,
+            ApiError::SignInLost,
+            ApiError::SignInDenied,
+            ApiError::ProviderFailed,
+            ApiError::NoEntrance(NoEntrance::NoAddress),
+            ApiError::NoEntrance(NoEntrance::NotVerified),
+            ApiError::NoEntrance(NoEntrance::OtherAddress),
+            ApiError::NoEntrance(NoEntrance::Taken),
+            ApiError::NoEntrance(NoEntrance::OtherSubject),
+            ApiError::NoEntrance(NoEntrance::NotInvited),
             ApiError::TooManyAttempts { retry_after: Duration::from_secs(1) },
             ApiError::Busy,
             ApiError::LastOwner,

@@ -3,8 +3,8 @@
 use utoipa::OpenApi;
 
 use crate::routes::{
-    audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
-    resets, retention, session, statements, users, webhooks,
+    audit, credits, erasures, identities, invites, keys, ledger, limits, members, oidc, organisations, prices,
+    projects, reratings, resets, retention, session, statements, users, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -17,6 +17,9 @@ use crate::routes::{
         session::join,
         invites::accept,
         resets::accept,
+        oidc::list,
+        oidc::start,
+        oidc::callback,
         keys::me,
         organisations::list,
         organisations::create,
@@ -39,6 +42,8 @@ use crate::routes::{
         users::show,
         users::change,
         users::remove,
+        identities::list,
+        identities::remove,
         resets::create,
         keys::list,
         keys::create,

@@ -15,8 +15,8 @@ use crate::{
     Control,
     error::ApiError,
     routes::{
-        audit, credits, erasures, invites, keys, ledger, limits, members, organisations, prices, projects, reratings,
-        resets, retention, session, statements, users, webhooks,
+        audit, credits, erasures, identities, invites, keys, ledger, limits, members, oidc, organisations, prices,
+        projects, reratings, resets, retention, session, statements, users, webhooks,
     },
 };
 
@@ -50,6 +50,9 @@ fn list() -> Vec<Route> {
         own("/admin/v1/session/join", session::join),
         entrance("/admin/v1/invites/accept", invites::accept),
         entrance("/admin/v1/resets/accept", resets::accept),
+        linked_entrance("/admin/v1/oidc", oidc::list),
+        linked_entrance("/admin/v1/oidc/{provider}/start", oidc::start),
+        linked_entrance("/admin/v1/oidc/{provider}/callback", oidc::callback),
         get("/admin/v1/me", None, keys::me),
         get("/admin/v1/organisations", Some(A::ReadOrganisation), organisations::list),
         post("/admin/v1/organisations", A::ManageOrganisations, organisations::create),
@@ -72,6 +75,8 @@ fn list() -> Vec<Route> {
         get("/admin/v1/users/{user}", Some(A::ManageUsers), users::show),
         patch("/admin/v1/users/{user}", A::ManageUsers, users::change),
         delete("/admin/v1/users/{user}", Some(A::ManageUsers), users::remove),
+        get("/admin/v1/users/{user}/identities", Some(A::ManageUsers), identities::list),
+        delete("/admin/v1/users/{user}/identities/{identity}", Some(A::ManageUsers), identities::remove),
         post("/admin/v1/users/{user}/reset", A::ManageUsers, resets::create),
         get("/admin/v1/organisations/{org}/keys", Some(A::ReadOwnKeys), keys::list),
         post("/admin/v1/organisations/{org}/keys", A::ManageOwnKeys, keys::create),
@@ -141,6 +146,13 @@ fn own<T: 'static>(path: &'static str, handler: impl Handler<T, Control>) -> Rou
 /// By which people come in.
 fn entrance<T: 'static>(path: &'static str, handler: impl Handler<T, Control>) -> Route {
     let mut route = own(path, handler);
+    route.endpoint.public = true;
+    route
+}
+
+/// The same for pages that somebody else may send the browser to.
+fn linked_entrance<T: 'static>(path: &'static str, handler: impl Handler<T, Control>) -> Route {
+    let mut route = get(path, None, handler);
     route.endpoint.public = true;
     route
 }

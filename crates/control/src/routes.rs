@@ -3,11 +3,13 @@
 pub(crate) mod audit;
 pub(crate) mod credits;
 pub(crate) mod erasures;
+pub(crate) mod identities;
 pub(crate) mod invites;
 pub(crate) mod keys;
 pub(crate) mod ledger;
 pub(crate) mod limits;
 pub(crate) mod members;
+pub(crate) mod oidc;
 pub(crate) mod organisations;
 pub(crate) mod prices;
 pub(crate) mod projects;

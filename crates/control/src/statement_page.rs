@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use wire::admin::{Billing, ModelCharges, Statement};
 
+use crate::html::escape;
+
 const STYLE: &str = "body{font:14px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}\
     table{border-collapse:collapse;width:100%;margin:1em 0}td,th{padding:.2em .6em;text-align:left;border-bottom:1px solid #ccc}\
     .n{text-align:right;font-variant-numeric:tabular-nums}tfoot td,.s td{font-weight:bold}code{word-break:break-all}\
@@ -122,20 +124,4 @@ fn credits(page: &mut String, statement: &Statement) -> std::fmt::Result {
         )?;
     }
     Ok(())
-}
-
-/// A text inside of an element.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            character => escaped.push(character),
-        }
-    }
-    escaped
 }

@@ -152,9 +152,11 @@ pub(crate) async fn authenticate(State(service): State<Service>, mut request: Re
 }
 
 /// Lets somebody in who is about to show who they are, but not because another site's page wants it: who is made to sign in as
-/// somebody else shows them what they do.
+/// somebody else shows them what they do. What another site may link to or send back to (a provider does) is a `GET`, whose
+/// route must know by itself that this browser began.
 async fn enter(service: &Service, mut request: Request, next: Next) -> Response {
-    if Site::of(request.headers(), service.config().origin.as_deref()) == Site::Other {
+    let may_be_linked_to = request.method().is_safe();
+    if !may_be_linked_to && Site::of(request.headers(), service.config().origin.as_deref()) == Site::Other {
         return ApiError::CrossSite.into_response();
     }
     if let Some(Ok(identity)) = session::signed_in(request.headers(), service) {

@@ -70,7 +70,9 @@ impl People {
             }
             Change::AddMember { org, user, role } => self.set_role(*org, *user, Some(*role)),
             Change::SetMember { org, user, role } => self.set_role(*org, *user, *role),
-            Change::SetPassword { user, .. } => self.end_all(*user),
+            Change::SetPassword { user, .. } | Change::DropPassword(user) | Change::UnlinkIdentity { user, .. } => {
+                self.end_all(*user);
+            }
             Change::AddSession(session) => self.add_session(*session),
             Change::EndSession(session) => {
                 self.sessions.remove(&session.hash);
@@ -144,7 +146,7 @@ impl Live {
 mod tests {
     use std::time::Duration;
 
-    use account::PasswordHash;
+    use account::{IdentityId, PasswordHash};
     use store::User;
 
     use super::*;
@@ -201,6 +203,8 @@ mod tests {
             Change::SetMember { org: ORG, user: ANN, role: None },
             Change::ChangeUser(User { id: ANN, email: "ann".into(), operator: true }),
             Change::RemoveUser(ANN),
+            Change::DropPassword(ANN),
+            Change::UnlinkIdentity { user: ANN, identity: IdentityId::from_bytes([4; 16]) },
             Change::EndSession(session(1, ANN, at(0))),
         ];
         for change in ends {

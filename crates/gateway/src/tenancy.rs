@@ -101,9 +101,11 @@ impl Tenancy {
             // Requests ask for none of these.
             Change::AddProject(_) | Change::ChangeProject(_) | Change::AddCode(_) => {}
             Change::AddInvite(_) | Change::RemoveInvite { .. } | Change::AcceptInvite { .. } => {}
-            Change::AddReset(_) | Change::UseReset { .. } => {}
+            Change::AddReset(_) | Change::UseReset { .. } | Change::UseSignIn { .. } => {}
+            Change::LinkIdentity(_) => {}
             // That is theirs.
             Change::AddUser(_) | Change::ChangeUser(_) | Change::RemoveUser(_) | Change::SetPassword { .. } => {}
+            Change::DropPassword(_) | Change::UnlinkIdentity { .. } => {}
             Change::AddMember { .. } | Change::SetMember { .. } => {}
             Change::SetRetention(_) => {}
             Change::AddWebhook(_) | Change::ChangeWebhook(_) => {}

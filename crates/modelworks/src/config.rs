@@ -1,6 +1,7 @@
 //! Settings of `serve`: flags and environment, then the TOML file, then defaults. Everything is checked before a port is bound.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -15,7 +16,9 @@ use serde::Deserialize;
 
 use crate::{
     cli::{self, EdgeArgs, EngineArgs, InstructionSet, KvType, ServeArgs, Switch},
-    machine, size,
+    machine,
+    providers::{self, ProviderSettings, ProviderTable},
+    size,
 };
 
 /// The model that a first start pulls.
@@ -28,6 +31,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Settings {
     /// Where the server answers, and to whom.
     pub edge: Edge,
+    /// With whom people sign in.
+    pub providers: Vec<ProviderSettings>,
     /// Models that are loaded at the start.
     pub models: Vec<String>,
     /// How models are run.
@@ -81,6 +86,8 @@ struct File {
     max_queue: Option<usize>,
     grace: Option<u64>,
     response_days: Option<u32>,
+    #[serde(default)]
+    oidc: BTreeMap<String, ProviderTable>,
 }
 
 impl Settings {
@@ -91,6 +98,7 @@ impl Settings {
             None => File::default(),
         };
         let edge = edge(args.edge, &file)?;
+        let providers = providers::check(file.oidc, edge.public_url.as_deref())?;
         let kv_memory = match (args.engine.kv_memory, &file.kv_memory) {
             (Some(bytes), _) => Some(bytes),
             (None, Some(text)) => {
@@ -110,6 +118,7 @@ impl Settings {
         let models = if args.models.is_empty() { file.model.unwrap_or_default() } else { args.models };
         Ok(Self {
             edge,
+            providers,
             models: if models.is_empty() { vec![DEFAULT_MODEL.to_owned()] } else { models },
             engine: engine_options(
                 &engine,
@@ -125,7 +134,7 @@ impl Settings {
 /// As the file would say it.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { edge, models, engine, grace, response_retention } = self;
+        let Self { edge, providers, models, engine, grace, response_retention } = self;
         writeln!(f, "listen = \"{}\"", edge.listen)?;
         if let Some(url) = &edge.public_url {
             writeln!(f, "public_url = \"{url}\"")?;
@@ -165,7 +174,9 @@ impl fmt::Display for Settings {
             engine.max_sequences,
             engine.max_queue,
             grace.as_secs()
-        )
+        )?;
+        // Tables come last.
+        providers.iter().try_for_each(|provider| provider.fmt(f))
     }
 }
 
@@ -375,6 +386,7 @@ mod tests {
             ("public_url = 'models.example.org'", "--public-url"),
             ("public_url = 'ftp://models.example.org'", "--public-url"),
             ("public_url = 'https://models.example.org/console'", "--public-url"),
+            ("[oidc.one]\nissuer = 'https://a.example'\nclient_id = 'us'", "--public-url"),
         ] {
             let error = format!("{:#}", config(text).unwrap_err());
             assert!(error.contains(reason), "{text}: {error}");

@@ -10,6 +10,7 @@ mod loader;
 mod machine;
 mod model_commands;
 mod progress_bar;
+mod providers;
 mod run;
 mod serve;
 mod size;

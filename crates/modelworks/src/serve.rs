@@ -4,7 +4,7 @@ use std::{io::Write, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use catalog::Catalog;
-use control::{Control, endpoints};
+use control::{Control, Providers, endpoints};
 use futures::future::join_all;
 use gateway::{Annex, Certificate, Service};
 use tokio::{
@@ -18,7 +18,7 @@ use crate::{
     admin_key,
     config::Settings,
     listeners::Listeners,
-    model_commands,
+    model_commands, providers,
     tenants::{self, Tenants},
     webhooks,
 };
@@ -37,6 +37,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
     let edge = settings.edge;
     let listeners = Listeners::bind(&edge).await?;
     let secure = edge.public_url.as_deref().map_or(edge.certificate.is_some(), |url| url.starts_with("https://"));
+    let providers = providers::providers(settings.providers, edge.public_url.as_deref())?;
     let config = gateway::Config {
         grace: settings.grace,
         response_retention: settings.response_retention,
@@ -67,7 +68,7 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
         webhooks_without_tls: !edge.webhook_networks.is_empty(),
         ..control::Config::default()
     };
-    let annex = administration(&tenants, control);
+    let annex = administration(&tenants, control, providers);
     let service = Service::with_annex(config, Arc::clone(&catalog), tenants.tenancy.clone(), Some(annex));
     service.set_loading(true);
     let mut tasks = Vec::from(tenants.upkeep());
@@ -119,9 +120,9 @@ pub async fn serve(settings: Settings, data_dir: &Path, catalog: Arc<Catalog>) -
 }
 
 /// The administrative routes. What is changed holds at once for what runs.
-fn administration(tenants: &Tenants, config: control::Config) -> Annex {
+fn administration(tenants: &Tenants, config: control::Config, providers: Providers) -> Annex {
     let tenancy = tenants.tenancy.clone();
-    let control = Control::new(config, tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
+    let control = Control::new(config, providers, tenants.store.clone(), Box::new(move |change| tenancy.apply(change)));
     let entrances = endpoints().into_iter().filter(|endpoint| endpoint.public);
     let entrances = entrances.map(|endpoint| (endpoint.method, endpoint.path)).collect();
     Annex { routes: control::routes(control), entrances, document: control::openapi_document() }

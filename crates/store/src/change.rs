@@ -1,11 +1,11 @@
 //! What an administrator can change.
 
 use account::{
-    CodeId, EventId, InviteId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PasswordHash, PriceVersion, Role, Session,
-    Timestamp, UserId, WebhookId,
+    CodeId, EventId, IdentityId, InviteId, Key, KeyedHash, Limits, Nano, OrgId, Owner, PasswordHash, PriceVersion,
+    Role, Session, Timestamp, UserId, WebhookId,
 };
 
-use crate::{Correction, Credit, Invite, Organisation, Project, Reset, Retention, User, Webhook};
+use crate::{Correction, Credit, ExternalIdentity, Invite, Organisation, Project, Reset, Retention, User, Webhook};
 
 /// Something that an administrator does.
 #[derive(Debug, Clone)]
@@ -48,6 +48,26 @@ pub enum Change {
         user: UserId,
         /// What is kept of it.
         hash: PasswordHash,
+    },
+    /// A person's password is none any more, nor is the right to set another one. Their sessions end.
+    DropPassword(UserId),
+    /// A person signs in by an account at a provider from now on.
+    LinkIdentity(ExternalIdentity),
+    /// They do no more. Their sessions end.
+    UnlinkIdentity {
+        /// Whose it is.
+        user: UserId,
+        /// Which.
+        identity: IdentityId,
+    },
+    /// Somebody has come back from a provider. The same cannot come back again.
+    UseSignIn {
+        /// Who.
+        user: UserId,
+        /// What is kept of the secret that the browser had.
+        hash: KeyedHash,
+        /// Until when it could be sent again.
+        expires: Timestamp,
     },
     /// Somebody has signed in.
     AddSession(Session),
@@ -170,6 +190,9 @@ impl Change {
             Self::RemoveInvite { org, .. } | Self::AcceptInvite { org, .. } => Some(*org),
             Self::AddUser(_) | Self::ChangeUser(_) | Self::RemoveUser(_) | Self::SetPassword { .. } => None,
             Self::AddSession(_) | Self::EndSession(_) | Self::AddReset(_) | Self::UseReset { .. } => None,
+            Self::DropPassword(_) | Self::LinkIdentity(_) | Self::UnlinkIdentity { .. } | Self::UseSignIn { .. } => {
+                None
+            }
             Self::AddPrice { .. } | Self::AddCode(_) => None,
         }
     }
@@ -187,6 +210,10 @@ impl Change {
             Self::ChangeUser(_) => "user.change",
             Self::RemoveUser(_) => "user.remove",
             Self::SetPassword { .. } => "password.set",
+            Self::DropPassword(_) => "password.drop",
+            Self::LinkIdentity(_) => "identity.link",
+            Self::UnlinkIdentity { .. } => "identity.unlink",
+            Self::UseSignIn { .. } => "identity.use",
             Self::AddSession(_) => "session.begin",
             Self::EndSession(_) => "session.end",
             Self::AddInvite(_) => "invite.add",
@@ -218,6 +245,9 @@ impl Change {
             Self::AddUser(user) | Self::ChangeUser(user) => user.id.to_string(),
             Self::AddMember { user, .. } | Self::SetMember { user, .. } | Self::RemoveUser(user) => user.to_string(),
             Self::SetPassword { user, .. } | Self::UseReset { user, .. } => user.to_string(),
+            Self::DropPassword(user) | Self::UseSignIn { user, .. } => user.to_string(),
+            Self::LinkIdentity(identity) => identity.id.to_string(),
+            Self::UnlinkIdentity { identity, .. } => identity.to_string(),
             // Which of their sessions is nobody's affair: its name would be its hash.
             Self::AddSession(session) | Self::EndSession(session) => session.user.to_string(),
             Self::AddInvite(invite) => invite.id.to_string(),

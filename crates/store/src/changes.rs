@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::{
     Act, Change, Error, Store, audit, codes,
     columns::{bytes, stored},
-    invites, keys, ledger, limits, people, prices, retention, sessions, tenants, webhooks,
+    identities, invites, keys, ledger, limits, people, prices, retention, sessions, tenants, webhooks,
 };
 
 /// An answer to a change is kept for so long, in milliseconds: 24 hours.
@@ -96,6 +96,10 @@ async fn make(connection: &mut SqliteConnection, change: &Change, now: Timestamp
         Change::ChangeUser(user) => people::change_user(connection, user).await,
         Change::RemoveUser(user) => people::remove_user(connection, *user).await,
         Change::SetPassword { user, hash } => sessions::set_password(connection, *user, hash).await,
+        Change::DropPassword(user) => sessions::drop_password(connection, *user).await,
+        Change::LinkIdentity(identity) => identities::link(connection, identity, now).await,
+        Change::UnlinkIdentity { user, identity } => identities::unlink(connection, *user, *identity).await,
+        Change::UseSignIn { hash, expires, .. } => identities::use_sign_in(connection, hash, *expires, now).await,
         Change::AddSession(session) => sessions::add_session(connection, session).await,
         Change::EndSession(session) => sessions::end_session(connection, session).await,
         Change::AddInvite(invite) => invites::add_invite(connection, invite, now).await,

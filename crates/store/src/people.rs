@@ -51,10 +51,9 @@ pub(crate) async fn remove_user(connection: &mut SqliteConnection, user: UserId)
     for (org, _) in roles(&mut *connection, user).await? {
         set_member(&mut *connection, org, user, None).await?;
     }
-    sessions::end_all(&mut *connection, user).await?;
-    for sql in ["DELETE FROM passwords WHERE person = ?", "DELETE FROM resets WHERE person = ?"] {
-        sqlx::query(sql).bind(&user.as_bytes()[..]).execute(&mut *connection).await?;
-    }
+    sessions::drop_password(&mut *connection, user).await?;
+    let identities = sqlx::query("DELETE FROM identities WHERE person = ?").bind(&user.as_bytes()[..]);
+    identities.execute(&mut *connection).await?;
     let gone = sqlx::query("DELETE FROM users WHERE id = ?").bind(&user.as_bytes()[..]).execute(connection).await?;
     if gone.rows_affected() == 0 { Err(Error::NotFound { what: "user" }) } else { Ok(()) }
 }

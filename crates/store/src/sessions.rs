@@ -28,6 +28,14 @@ pub(crate) async fn set_password(
     end_all(connection, user).await
 }
 
+/// Takes a password away, and the right to set another one. Who knew them is out.
+pub(crate) async fn drop_password(connection: &mut SqliteConnection, user: UserId) -> Result<(), Error> {
+    for sql in ["DELETE FROM passwords WHERE person = ?", "DELETE FROM resets WHERE person = ?"] {
+        sqlx::query(sql).bind(&user.as_bytes()[..]).execute(&mut *connection).await?;
+    }
+    end_all(connection, user).await
+}
+
 /// Notes that somebody has signed in. Sessions that are over go, and of too many of one person the oldest.
 pub(crate) async fn add_session(connection: &mut SqliteConnection, session: &Session) -> Result<(), Error> {
     let millis = |length: std::time::Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX);

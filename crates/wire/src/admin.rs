@@ -32,10 +32,15 @@ pub use invites::{
 };
 pub use keys::{IssuedKey, Key, KeyChange, KeyQuery, Me, NewKey, Rotation};
 pub use limits::{Limits, LimitsChange};
-pub use people::{Member, MemberChange, NewMember, NewUser, Role, User, UserChange, UserQuery};
+pub use people::{
+    ExternalIdentity, IdentityQuery, Member, MemberChange, NewMember, NewUser, Role, User, UserChange, UserQuery,
+};
 pub use prices::{NewPrice, Price, PriceQuery};
 pub use secret::Secret;
-pub use session::{CSRF_HEADER, Membership, PROJECT_HEADER, PasswordChange, SessionInfo, SignIn, session_cookie};
+pub use session::{
+    CSRF_HEADER, Membership, PROJECT_HEADER, PasswordChange, SessionInfo, SignIn, SignInProvider, SignInQuery,
+    pending_cookie, session_cookie,
+};
 pub use tenants::{Billing, NewOrganisation, NewProject, Organisation, OrganisationChange, Project, ProjectChange};
 pub use webhooks::{Delivery, DeliveryQuery, IssuedWebhook, NewWebhook, Ping, Webhook, WebhookChange, WebhookQuery};
 

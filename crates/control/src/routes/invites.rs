@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use account::{Action, InviteId, OrgId, Purpose, Reach, Token, UserId};
+use account::{Action, InviteId, OrgId, Purpose, Reach, Role, Token, UserId};
 use axum::{
     Json,
     extract::{Path, State},
@@ -144,16 +144,26 @@ pub(crate) async fn accept(
 /// The invitation that this token is good for. Unknown, used and expired ones are told alike.
 pub(crate) async fn open(control: &Control, token: &Secret) -> Result<store::Invite, ApiError> {
     let token = Token::parse(Purpose::Invite, token.expose().trim()).map_err(|_| ApiError::NOT_FOUND)?;
-    let record = control.store().invite(&control.pepper().hash_token(&token)).await?;
+    find(control, &token).await?.ok_or(ApiError::NOT_FOUND)
+}
+
+/// The same, where there may be none.
+pub(crate) async fn find(control: &Control, token: &Token) -> Result<Option<store::Invite>, ApiError> {
+    let record = control.store().invite(&control.pepper().hash_token(token)).await?;
     let record = record.filter(|record| record.accepted.is_none() && record.invite.expires > store::now());
-    Ok(record.ok_or(ApiError::NOT_FOUND)?.invite)
+    Ok(record.map(|record| record.invite))
 }
 
 /// What makes a person join, in this order: the invitation is used up, they belong to the organisation. And the answer.
 pub(crate) fn join(invite: &store::Invite, user: UserId, act: impl Fn(&Joined) -> Act) -> ([(Change, Act); 2], Joined) {
     let (org, role) = (invite.org, invite.role);
-    let joined = Joined { user_id: user.to_string(), organisation_id: org.to_string(), role: convert::role_name(role) };
+    let joined = joined(org, user, role);
     let accept = Change::AcceptInvite { org, invite: invite.id, user };
     let add = Change::AddMember { org, user, role };
     ([(accept, act(&joined)), (add, act(&joined))], joined)
+}
+
+/// That somebody has joined.
+pub(crate) fn joined(org: OrgId, user: UserId, role: Role) -> Joined {
+    Joined { user_id: user.to_string(), organisation_id: org.to_string(), role: convert::role_name(role) }
 }

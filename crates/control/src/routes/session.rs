@@ -1,6 +1,6 @@
 //! Signing in and out, and what people do for themselves.
 
-use account::{Email, Purpose, Session, Token};
+use account::{Email, Purpose, Session, Token, UserId};
 use axum::{
     Json,
     body::Body as ResponseBody,
@@ -8,7 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use store::{Act, Change, Credentials};
+use store::{Act, Change};
 use wire::{
     admin::{Joined, Joining, PasswordChange, Secret, SessionInfo, SignIn},
     openai::ErrorResponse,
@@ -18,7 +18,7 @@ use crate::{
     Caller, Control,
     body::Body,
     caller::Visitor,
-    control::{Turn, text},
+    control::text,
     convert, cookie,
     error::ApiError,
     routes::{invites, users},
@@ -56,23 +56,35 @@ pub(crate) async fn sign_in(
     if control.store().credentials_of(known.user).await?.as_ref() != Some(&known) {
         return Err(ApiError::InvalidCredentials);
     }
-    begin(&control, turn, &visitor, &known).await
-}
-
-/// A session of its own for each time that somebody has shown who they are; the one before of this browser ends.
-async fn begin(control: &Control, turn: Turn, visitor: &Visitor, known: &Credentials) -> Result<Response, ApiError> {
-    let token = Token::generate(Purpose::Session)?;
-    let now = store::now();
-    let session = Session { hash: control.pepper().hash_token(&token), user: known.user, begun: now, seen: now };
-    let act = || visitor.act(known.user, None);
-    let mut changes = vec![(Change::AddSession(session), act())];
-    if let Some(account::Identity::Person(_, before)) = &visitor.identity {
-        changes.push((Change::EndSession(*before), act()));
-    }
+    let Beginning { token, session, changes } = Beginning::of(&control, &visitor, known.user)?;
     control.commit(turn, changes, None).await?;
     let answer = Response::builder().status(StatusCode::CREATED).header(header::CONTENT_TYPE, "application/json");
-    let body = ResponseBody::from(text(&info(control, &session).await?));
+    let body = ResponseBody::from(text(&info(&control, &session).await?));
     cookie::keep(answer, &token, control.is_secure()).body(body).map_err(|_| ApiError::Internal)
+}
+
+/// A session of its own for each time that somebody has shown who they are.
+pub(crate) struct Beginning {
+    /// What the browser keeps.
+    pub(crate) token: Token,
+    /// What is kept here.
+    session: Session,
+    /// What makes it begin. The one before of this browser ends.
+    pub(crate) changes: Vec<(Change, Act)>,
+}
+
+impl Beginning {
+    pub(crate) fn of(control: &Control, visitor: &Visitor, user: UserId) -> Result<Self, ApiError> {
+        let token = Token::generate(Purpose::Session)?;
+        let now = store::now();
+        let session = Session { hash: control.pepper().hash_token(&token), user, begun: now, seen: now };
+        let act = || visitor.act(user, None);
+        let mut changes = vec![(Change::AddSession(session), act())];
+        if let Some(account::Identity::Person(_, before)) = &visitor.identity {
+            changes.push((Change::EndSession(*before), act()));
+        }
+        Ok(Self { token, session, changes })
+    }
 }
 
 /// Who is signed in, where they belong, and what to send with whatever changes something.

@@ -1,6 +1,6 @@
 //! Who may do what, walked over the route list.
 
-use account::{Action, InviteId, KeyId, Role, Scope, UserId, WebhookId};
+use account::{Action, IdentityId, InviteId, KeyId, Role, Scope, UserId, WebhookId};
 use axum::{Router, body::Body, http::Request};
 use control::{endpoints, openapi_document};
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ fn address(path: &str, org: &str, project: &str, key: &str) -> String {
     let path =
         path.replace("{org}", org).replace("{project}", project).replace("{key}", key).replace("{month}", "2026-11");
     let path = path.replace("{webhook}", &WebhookId::from_bytes([7; 16]).to_string());
+    let path = path.replace("{identity}", &IdentityId::from_bytes([7; 16]).to_string());
     path.replace("{user}", &USER.to_string()).replace("{invite}", &InviteId::from_bytes([6; 16]).to_string())
 }
 
@@ -44,7 +45,9 @@ async fn nobody_without_a_key_is_answered() {
     let (public, others): (Vec<_>, Vec<_>) = endpoints().into_iter().partition(|endpoint| endpoint.public);
     let public: Vec<_> = public.iter().map(|endpoint| (endpoint.method.as_str(), endpoint.path)).collect();
     let entrances = ["/admin/v1/session", "/admin/v1/invites/accept", "/admin/v1/resets/accept"];
-    assert_eq!(public, entrances.map(|path| ("POST", path)), "people come in by these and by no other");
+    let linked = ["/admin/v1/oidc", "/admin/v1/oidc/{provider}/start", "/admin/v1/oidc/{provider}/callback"];
+    let expect = [entrances.map(|path| ("POST", path)), linked.map(|path| ("GET", path))].concat();
+    assert_eq!(public, expect, "people come in by these and by no other");
     for endpoint in others {
         let path = address(endpoint.path, &ORG.to_string(), &PROJECT.to_string(), "key_0");
         let answer = send(&app, request(endpoint.method.as_str(), &path)).await;

@@ -14,7 +14,7 @@ use axum::{
     body::{Body, Bytes},
     http::{HeaderMap, Request, StatusCode},
 };
-use control::{Control, Cost, routes};
+use control::{Control, Cost, Providers, routes};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use store::{Act, Change, Config, Organisation, Project, Store, User};
@@ -73,6 +73,11 @@ impl Answer {
 }
 
 pub async fn stage() -> Stage {
+    stage_with(Providers::default()).await
+}
+
+/// The same, where people sign in by these providers, too.
+pub async fn stage_with(providers: Providers) -> Stage {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), Config::default()).await.unwrap();
     for (org, project, name) in [(ORG, PROJECT, "one"), (OTHER, OTHER_PROJECT, "other")] {
@@ -85,8 +90,12 @@ pub async fn stage() -> Stage {
     let seen = Arc::clone(&published);
     let cost = Cost { memory_kib: 8, passes: 1 };
     let config = control::Config { cost, ..control::Config::default() };
-    let control =
-        Control::new(config, store.clone(), Box::new(move |change| seen.lock().unwrap().push(change.clone())));
+    let control = Control::new(
+        config,
+        providers,
+        store.clone(),
+        Box::new(move |change| seen.lock().unwrap().push(change.clone())),
+    );
     Stage { store, published, control, _folder: folder }
 }
 

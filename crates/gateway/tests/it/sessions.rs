@@ -48,8 +48,9 @@ fn stage_with(config: Config, role: Role, backend: Arc<Scripted>) -> Stage {
     catalog.register("m", backend);
     let routes = Router::new()
         .route("/admin/v1/session", post(sees).get(sees))
+        .route("/admin/v1/linked", get(sees).post(sees))
         .route("/admin/v1/thing", get(sees).post(sees).patch(sees).delete(sees));
-    let entrances = vec![(Method::POST, "/admin/v1/session")];
+    let entrances = vec![(Method::POST, "/admin/v1/session"), (Method::GET, "/admin/v1/linked")];
     let annex = Annex { routes, entrances, document: Default::default() };
     let app = router(Service::with_annex(config, catalog, tenancy.clone(), Some(annex)));
     Stage { app, tenancy, kept, session, token }
@@ -227,6 +228,15 @@ async fn people_come_in_without_being_known_but_not_because_another_site_wants_i
     assert_eq!(stage.check(enter().body(body()).unwrap(), 200, "").await.text(), "nobody");
     for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "http://evil.example"), ("origin", "null")] {
         stage.check(enter().header(name, value).body(body()).unwrap(), 403, "cross_site_request").await;
+    }
+    // A provider sends the browser back by a link.
+    let linked = |method: &str| {
+        let request = Request::builder().method(method).uri("/admin/v1/linked").header("sec-fetch-site", "cross-site");
+        request.body(Body::empty()).unwrap()
+    };
+    assert_eq!(stage.check(linked("GET"), 200, "").await.text(), "nobody");
+    for method in ["POST", "HEAD"] {
+        assert_eq!(send(&stage.app, linked(method)).await.status, 401, "{method}");
     }
     // Who is signed in is known, without more; a stale cookie is in nobody's way.
     let here = stage.request("POST", "/admin/v1/session").body(body()).unwrap();

@@ -65,6 +65,18 @@ pub enum UserCommand {
         #[arg(long)]
         quiet: bool,
     },
+    /// List the accounts at OpenID providers by which somebody signs in.
+    Identities {
+        /// Their address.
+        email: String,
+    },
+    /// Take such an account away from somebody. Their sessions end.
+    Unlink {
+        /// Their address.
+        email: String,
+        /// The account's id, which `user identities` shows.
+        identity: String,
+    },
     /// Make an invitation into an organisation and show its token, this once. Nothing is sent.
     Invite {
         /// For whom: nobody with another address accepts it.
@@ -191,6 +203,21 @@ pub async fn perform(client: &Client, show: Show, command: UserCommand) -> Resul
         UserCommand::Reset { email, quiet } => {
             let user = names::user(client, &email).await?;
             show.issued(&client.post(&format!("{USERS}/{user}/reset"), &json!({})).await?, quiet)
+        }
+        UserCommand::Identities { email } => {
+            let columns = [
+                ("issuer", "issuer"),
+                ("subject", "subject"),
+                ("address verified", "email_verified"),
+                ("linked", "created_at"),
+                ("id", "id"),
+            ];
+            let user = names::user(client, &email).await?;
+            show.list(&columns, client.all(&format!("{USERS}/{user}/identities"), &[]).await?)
+        }
+        UserCommand::Unlink { email, identity } => {
+            let user = names::user(client, &email).await?;
+            client.delete(&format!("{USERS}/{user}/identities/{identity}"), false).await
         }
         UserCommand::Invite { email, role, of, expires, quiet } => {
             let org = names::org(client, of.org.as_deref()).await?;

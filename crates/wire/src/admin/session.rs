@@ -1,7 +1,7 @@
 //! Signing in, and who has.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Role, Secret};
 
@@ -15,6 +15,34 @@ pub const PROJECT_HEADER: &str = "x-modelworks-project";
 /// section 4.1.3).
 pub fn session_cookie(secure: bool) -> &'static str {
     if secure { "__Host-modelworks-session" } else { "modelworks-session" }
+}
+
+/// The cookie that holds a sign-in with a provider that has begun.
+pub fn pending_cookie(secure: bool) -> &'static str {
+    if secure { "__Host-modelworks-sign-in" } else { "modelworks-sign-in" }
+}
+
+/// A provider with which people sign in.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct SignInProvider {
+    /// Its name in addresses.
+    pub name: String,
+    /// Its name for people.
+    pub display_name: String,
+    /// Where a browser begins: a path on this server.
+    pub start: String,
+}
+
+/// How a sign-in with a provider begins.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct SignInQuery {
+    /// Where the browser goes when somebody is signed in: a path on this server, at most 512 characters; default: `/`.
+    pub return_to: Option<String>,
+    /// The token of an invitation, for somebody who is not known here yet.
+    #[param(value_type = Option<String>)]
+    pub invite: Option<Secret>,
 }
 
 /// Who signs in.
