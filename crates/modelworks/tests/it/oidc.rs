@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
@@ -31,6 +31,8 @@ pub const ENCODED_SECRET: &str = "marked-client-secret+%26%3D%25-0123456789abcde
 pub struct Provider {
     child: Child,
     pub issuer: String,
+    /// It says more there later, and would end if nobody could hear it.
+    _stdout: BufReader<ChildStdout>,
 }
 
 impl Provider {
@@ -46,7 +48,7 @@ impl Provider {
             let mut out = BufReader::new(child.stdout.take().expect("stdout is piped"));
             out.read_line(&mut line).expect("a line");
             assert!(line.starts_with("http://127.0.0.1:"), "the provider says `{line}`");
-            Self { child, issuer: line.trim().to_owned() }
+            Self { child, issuer: line.trim().to_owned(), _stdout: out }
         })
         .await
         .expect("the provider starts")
@@ -83,9 +85,7 @@ pub struct Browser {
 
 impl Browser {
     pub fn new(server: &Server) -> Self {
-        // A form is sent once, so not over a connection that the provider may just be closing.
-        let http = Client::builder().redirect(redirect::Policy::none()).pool_max_idle_per_host(0).build();
-        let http = http.expect("a client");
+        let http = Client::builder().redirect(redirect::Policy::none()).build().expect("a client");
         Self { http, server: server.base.clone(), cookies: BTreeMap::new() }
     }
 
@@ -235,7 +235,7 @@ async fn people_of_a_real_provider_sign_in_join_and_are_unlinked() {
     run(data, &["user", "unlink", "ann@listed.example", listed[0]["id"].as_str().expect("an id")]);
     assert_eq!(ann.get("/admin/v1/session").await.0, StatusCode::UNAUTHORIZED);
     assert!(!run(data, &["user", "identities", "ann@listed.example"]).contains(&provider.issuer));
-    let audit = run(data, &["audit", "--json"]);
+    let audit = run(data, &["audit", "--installation", "--json"]);
     for action in ["identity.use", "identity.link", "identity.unlink", "password.drop"] {
         assert!(audit.contains(action), "{action}");
     }
