@@ -29,7 +29,8 @@ pub fn check(root: &Path, sources: &[PathBuf]) -> Result<Vec<String>> {
 /// Whether a line of code, its comment left out, holds the keyword or switches its lint off.
 fn mentions_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    // A word with a hyphen is a text, such as a keyword of a content security policy.
+    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     let keyword = code.split(|c| !is_word(c)).any(|word| word == "unsafe");
     let lifted = code.contains("unsafe_code") && (code.contains("allow") || code.contains("expect"));
     keyword || lifted
@@ -47,5 +48,6 @@ mod tests {
         assert!(!mentions_unsafe("// unsafe is explained here"));
         assert!(!mentions_unsafe("mod unsafe_code;"));
         assert!(!mentions_unsafe("let not_unsafe = 1;"));
+        assert!(!mentions_unsafe("style-src 'unsafe-inline'"));
     }
 }
