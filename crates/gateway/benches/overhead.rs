@@ -181,7 +181,13 @@ async fn serve_metered(data: &Path) -> SocketAddr {
     let catalog = Catalog::in_memory();
     catalog.register(
         "m",
-        Arc::new(Instantly(Capabilities { context_length: 100, vocabulary: 1000, chat: true, task: Task::Generate })),
+        Arc::new(Instantly(Capabilities {
+            context_length: 100,
+            vocabulary: 1000,
+            chat: true,
+            infill: false,
+            task: Task::Generate,
+        })),
     );
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -287,7 +287,7 @@ fn check(model: &Capabilities, request: &Request) -> Result<(), Error> {
             }
             None => Ok(()),
         },
-        Input::Chat(_) | Input::Text(_) => Ok(()),
+        Input::Chat(_) | Input::Text(_) | Input::Gap { .. } => Ok(()),
     }
 }
 

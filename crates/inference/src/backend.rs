@@ -62,6 +62,8 @@ pub struct Capabilities {
     pub vocabulary: u32,
     /// Whether the model has a chat template.
     pub chat: bool,
+    /// Whether the model fills gaps in a text.
+    pub infill: bool,
     /// What it is for.
     pub task: Task,
 }

@@ -34,7 +34,7 @@ impl Request {
     pub fn new(input: Input) -> Self {
         let parameter = match input {
             Input::Chat(_) => "messages",
-            Input::Text(_) | Input::Tokens(_) => "prompt",
+            Input::Text(_) | Input::Tokens(_) | Input::Gap { .. } => "prompt",
         };
         Self {
             input,
@@ -60,6 +60,13 @@ pub enum Input {
     Text(String),
     /// Token ids, used as they are.
     Tokens(Vec<u32>),
+    /// A text with a gap: the answer is what stands between the two. Names of special tokens in them are text.
+    Gap {
+        /// What comes before.
+        prefix: String,
+        /// What comes behind.
+        suffix: String,
+    },
     /// A conversation, rendered with the model's chat template.
     Chat(ChatInput),
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chat::Chat;
 use engine::{Engine, SequenceRequest, SubmitError};
 use futures::{FutureExt, future::BoxFuture};
-use inference::{Backend, Capabilities, Error, EventStream, Load, Prepared, Request, Sampling, TokenizeOptions};
+use inference::{Backend, Capabilities, Error, EventStream, Input, Load, Prepared, Request, Sampling, TokenizeOptions};
 use models::GenerationDefaults;
 use text::{Special, Tokenizer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -63,6 +63,7 @@ impl LocalBackend {
             context_length: context_length as u64,
             vocabulary: tokenizer.vocabulary(),
             chat: template.is_some(),
+            infill: tokenizer.infill().is_some(),
             task: inference::Task::Generate,
         };
         let preparing = Arc::new(Semaphore::new(threads.max(1)));
@@ -179,6 +180,8 @@ struct PreparedRequest {
     shared: Arc<Shared>,
     request: Request,
     prompt: Vec<u32>,
+    /// Tokens that end the answer beside those that end any.
+    ends: Vec<u32>,
     /// Of a conversation: how its answer is read.
     reading: Option<Arc<Reading>>,
     merged_system: bool,
@@ -210,12 +213,12 @@ impl PreparedRequest {
         }
         let demands = Demands::take(&mut request);
         let thinking = match &request.input {
-            inference::Input::Chat(chat) => chat.thinking_budget,
-            inference::Input::Text(_) | inference::Input::Tokens(_) => None,
+            Input::Chat(chat) => chat.thinking_budget,
+            Input::Text(_) | Input::Tokens(_) | Input::Gap { .. } => None,
         };
         let parameter = request.parameter;
-        let input = std::mem::replace(&mut request.input, inference::Input::Tokens(Vec::new()));
-        let Prompt { tokens: prompt, chat } =
+        let input = std::mem::replace(&mut request.input, Input::Tokens(Vec::new()));
+        let Prompt { tokens: prompt, chat, ends } =
             prompt::prompt(input, parameter, &shared.tokenizer, shared.template.as_ref(), shared.context_length)?;
         let limit = shared.context_length as u64;
         // Without a bound of the caller's one token must fit; with one, all of them must: nothing is cut silently.
@@ -230,7 +233,7 @@ impl PreparedRequest {
         let reading = chat.map(|chat| Reading::new(chat, &shared.special)).transpose()?.map(Arc::new);
         let constraint = None;
         let prepared =
-            Self { shared, request, prompt, reading, merged_system, max_tokens, thinking, demands, constraint };
+            Self { shared, request, prompt, ends, reading, merged_system, max_tokens, thinking, demands, constraint };
         if prepared.is_held() && prepared.request.ignore_eos {
             let message = "an answer that is held to a form ends where the form does, so end tokens cannot be ignored";
             return Err(Error::invalid("ignore_eos", message));
@@ -250,7 +253,7 @@ impl PreparedRequest {
     }
 
     fn end_tokens(&self) -> Vec<u32> {
-        if self.request.ignore_eos { Vec::new() } else { self.shared.tokenizer.end_tokens().to_vec() }
+        if self.request.ignore_eos { Vec::new() } else { [self.shared.tokenizer.end_tokens(), &self.ends].concat() }
     }
 }
 

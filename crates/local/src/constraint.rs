@@ -30,7 +30,7 @@ impl Demands {
                 };
                 (calling, chat.one_call)
             }
-            Input::Text(_) | Input::Tokens(_) => (Calling::Free, false),
+            Input::Text(_) | Input::Tokens(_) | Input::Gap { .. } => (Calling::Free, false),
         };
         Self { form: request.constraint.take(), calling, one_call }
     }

@@ -52,6 +52,7 @@ impl EmbeddingBackend {
     pub fn new(tokenizer: Tokenizer, nature: Nature, passes: Passes, threads: usize) -> Self {
         let Nature { task, longest, vocabulary, has_types } = nature;
         let capabilities = Capabilities {
+            infill: false,
             context_length: longest as u64,
             vocabulary: tokenizer.vocabulary(),
             chat: false,

@@ -14,6 +14,8 @@ pub(crate) struct Prompt {
     pub tokens: Vec<u32>,
     /// Of a conversation: what is needed to read the answer.
     pub chat: Option<chat::Prompt>,
+    /// Tokens that end the answer beside those that end any.
+    pub ends: Vec<u32>,
 }
 
 /// Renders and tokenises `input`, which the caller gave as `parameter`. Every fault of the caller's is an [`Error::Invalid`].
@@ -24,7 +26,7 @@ pub(crate) fn prompt(
     template: Option<&Chat>,
     context_length: usize,
 ) -> Result<Prompt, Error> {
-    let mut chat = None;
+    let (mut chat, mut ends) = (None, Vec::new());
     let tokens = match input {
         Input::Tokens(tokens) => {
             let vocabulary = tokenizer.vocabulary();
@@ -40,6 +42,16 @@ pub(crate) fn prompt(
             refuse_overlong(parameter, text.len(), context_length)?;
             encode(tokenizer, &text, &[], parameter)?
         }
+        Input::Gap { prefix, suffix } => {
+            refuse_overlong(parameter, prefix.len() + suffix.len(), context_length)?;
+            let infill = tokenizer.infill().ok_or_else(|| {
+                let message = "suffix cannot be honoured: this model was not made to fill gaps, its vocabulary has no tokens for \
+                               that; leave suffix out";
+                Error::invalid("suffix", message)
+            })?;
+            ends = infill.ends().to_vec();
+            tokenizer.encode_gap(infill, &prefix, &suffix).map_err(|error| untokenised(&error, parameter))?
+        }
         Input::Chat(conversation) => {
             // A template may leave messages out, but then the caller's mistake is to send so many.
             refuse_overlong(parameter, size(&conversation), context_length)?;
@@ -53,7 +65,7 @@ pub(crate) fn prompt(
     if tokens.is_empty() {
         return Err(Error::invalid(parameter, "the prompt is empty: this model needs at least one token to continue"));
     }
-    Ok(Prompt { tokens, chat })
+    Ok(Prompt { tokens, chat, ends })
 }
 
 /// Bytes of text in a conversation.
@@ -132,10 +144,13 @@ fn encode(
     literal: &[std::ops::Range<usize>],
     parameter: &str,
 ) -> Result<Vec<u32>, Error> {
-    tokenizer.encode(text, Special { add: true, parse: true }, literal).map_err(|error| {
-        tracing::warn!(%error, "a text could not be tokenised");
-        Error::invalid(parameter, "the text cannot be tokenised by this model")
-    })
+    let special = Special { add: true, parse: true };
+    tokenizer.encode(text, special, literal).map_err(|error| untokenised(&error, parameter))
+}
+
+fn untokenised(error: &text::Error, parameter: &str) -> Error {
+    tracing::warn!(%error, "a text could not be tokenised");
+    Error::invalid(parameter, "the text cannot be tokenised by this model")
 }
 
 /// No tokenizer makes fewer tokens than this bound of a text, so rendering or tokenising what exceeds it is wasted work.
@@ -152,4 +167,48 @@ fn refuse_overlong(parameter: &'static str, bytes: usize, context_length: usize)
         prompt: at_least,
         output: 1,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use weights::{Array, Checkpoint, Value};
+
+    use super::*;
+    use crate::babbler::tokenizer;
+
+    fn gap(tokenizer: &Tokenizer, suffix: &str) -> Result<Prompt, Error> {
+        let input = Input::Gap { prefix: "a(".into(), suffix: suffix.into() };
+        prompt(input, "prompt", tokenizer, None, 100)
+    }
+
+    #[test]
+    fn a_model_without_tokens_for_it_fills_no_gap() {
+        let refused = gap(&tokenizer(), ")").err();
+        assert!(matches!(&refused, Some(Error::Invalid { parameter, .. }) if parameter.as_deref() == Some("suffix")));
+    }
+
+    #[test]
+    fn a_model_with_tokens_for_it_gets_them_around_both_parts() {
+        let Ok(Checkpoint::Gguf(gguf)) = Checkpoint::open(&testkit::smollm2()) else { panic!("a GGUF") };
+        let mut metadata = gguf.metadata().clone();
+        let Some(Value::Array(Array::Str(tokens))) = metadata.0.get_mut("tokenizer.ggml.tokens") else {
+            panic!("names")
+        };
+        let first = tokens.len();
+        tokens.extend(["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"].map(str::to_owned));
+        let Some(Value::Array(Array::I32(types))) = metadata.0.get_mut("tokenizer.ggml.token_type") else {
+            panic!("types")
+        };
+        types.extend([3; 4]);
+        let tokenizer = Arc::new(Tokenizer::from_gguf(&metadata).expect("a tokenizer"));
+        let Prompt { tokens, ends, chat } = gap(&tokenizer, ")").expect("it can");
+        let plain = |text| tokenizer.encode(text, Special { add: false, parse: false }, &[]).expect("a text");
+        let first = first as u32;
+        assert_eq!(tokens, [&[first], &plain("a(")[..], &[first + 1], &plain(")"), &[first + 2]].concat());
+        assert_eq!((ends, chat.is_none()), (vec![first + 3], true));
+        let long = gap(&tokenizer, &"x ".repeat(10_000)).err();
+        assert!(matches!(long, Some(Error::ContextLengthExceeded { parameter: "prompt", .. })));
+    }
 }

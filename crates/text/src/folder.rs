@@ -19,6 +19,7 @@ use crate::{
     Error, Tokenizer,
     added::{AddedToken, AddedTokens},
     byte_level::ByteLevel,
+    infill::Infill,
     pipeline::Pipeline,
     pre_tokenizer::GPT2,
     split::Splitter,
@@ -158,7 +159,8 @@ pub(crate) fn load(folder: &Path) -> Result<Tokenizer, Error> {
         added.or_else(|| model.token_to_id(name))
     };
     let framing = framing(folder, &definition, &vocabulary, id)?;
-    assemble(definition, model, vocabulary, framing, surface)
+    let infill = Infill::of([None; 3], id);
+    assemble(definition, model, vocabulary, framing, surface, infill)
 }
 
 /// The model by its type, which spares the library's search among all types.
@@ -314,6 +316,7 @@ fn assemble(
     mut vocabulary: Vocabulary,
     framing: Framing,
     surface: Surface,
+    infill: Option<Infill>,
 ) -> Result<Tokenizer, Error> {
     let steering: Vec<u32> = framing.bos.iter().chain(&framing.ends).copied().collect();
     steering.iter().for_each(|&token| vocabulary.make_special(token));
@@ -359,7 +362,7 @@ fn assemble(
         )),
     };
     let leading_space = surface.drop_space;
-    Ok(Tokenizer { codec, added: AddedTokens::new(raw)?, vocabulary, framing, special_names, leading_space })
+    Ok(Tokenizer { codec, added: AddedTokens::new(raw)?, vocabulary, framing, special_names, leading_space, infill })
 }
 
 fn is_unicode_form(normalizer: &NormalizerWrapper) -> bool {

@@ -22,6 +22,7 @@ use crate::{
     added::{AddedToken, AddedTokens},
     byte_level::ByteLevel,
     bytes::{SPACE, fallback_byte, unspell},
+    infill::Infill,
     pipeline::Pipeline,
     pre_tokenizer,
     scored::{Parts, Scored},
@@ -134,7 +135,14 @@ pub(crate) fn load(metadata: &Metadata) -> Result<Tokenizer, Error> {
     framing.ends.extend(id("tokenizer.ggml.eot_token_id", None)?);
     framing.ends.extend(id("tokenizer.ggml.eom_token_id", None)?);
     framing.ends.extend(named_ends(|name| tokens.id(name)));
-    tokens.finish(codec, vocabulary, framing, leading_space)
+    let gap = |key, older| -> Result<_, Error> { Ok(id(key, None)?.or(id(older, None)?)) };
+    let named = [
+        gap("tokenizer.ggml.fim_pre_token_id", "tokenizer.ggml.prefix_token_id")?,
+        gap("tokenizer.ggml.fim_suf_token_id", "tokenizer.ggml.suffix_token_id")?,
+        gap("tokenizer.ggml.fim_mid_token_id", "tokenizer.ggml.middle_token_id")?,
+    ];
+    let infill = Infill::of(named, |name| tokens.id(name));
+    tokens.finish(codec, vocabulary, framing, leading_space, infill)
 }
 
 /// What is put around a text.
@@ -311,6 +319,7 @@ impl<'a> Tokens<'a> {
         mut vocabulary: Vocabulary,
         mut framing: Framing,
         leading_space: bool,
+        infill: Option<Infill>,
     ) -> Result<Tokenizer, Error> {
         framing.ends.sort_unstable();
         framing.ends.dedup();
@@ -325,7 +334,8 @@ impl<'a> Tokens<'a> {
             })
             .collect();
         let special_names = added.iter().filter(|token| token.special).map(|token| token.content.clone()).collect();
-        Ok(Tokenizer { codec, added: AddedTokens::new(added)?, vocabulary, framing, special_names, leading_space })
+        let added = AddedTokens::new(added)?;
+        Ok(Tokenizer { codec, added, vocabulary, framing, special_names, leading_space, infill })
     }
 }
 

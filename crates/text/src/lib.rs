@@ -15,6 +15,7 @@ mod detokenizer;
 mod error;
 mod folder;
 mod gguf;
+mod infill;
 mod pipeline;
 mod pre_tokenizer;
 mod scored;
@@ -26,5 +27,6 @@ mod vocabulary;
 
 pub use detokenizer::Detokenizer;
 pub use error::Error;
+pub use infill::Infill;
 pub use stop::{Scanned, StopStrings};
 pub use tokenizer::{Special, Tokenizer};

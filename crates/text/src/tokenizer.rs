@@ -9,6 +9,7 @@ use crate::{
     detokenizer::Decoding,
     error::guarded,
     folder, gguf,
+    infill::Infill,
     pipeline::Pipeline,
     scored::Scored,
     vocabulary::Vocabulary,
@@ -24,6 +25,8 @@ pub struct Tokenizer {
     pub(crate) special_names: Vec<String>,
     /// Encoding puts a space in front of a text, and decoding takes it away again.
     pub(crate) leading_space: bool,
+    /// How the model fills gaps, where it does.
+    pub(crate) infill: Option<Infill>,
 }
 
 /// How text between added tokens becomes tokens.

@@ -258,3 +258,63 @@ fn what_a_vocabulary_says_twice_or_not_at_all() {
     assert_eq!(Tokenizer::from_gguf(&ends).unwrap().end_tokens().len(), 3);
     assert!(matches!(Tokenizer::from_gguf(&Metadata::default()), Err(Error::Missing { .. })));
 }
+
+/// The metadata with more tokens behind its own; the id of the first.
+fn with_tokens(mut metadata: Metadata, names: &[&str]) -> (Metadata, u32) {
+    let Some(Value::Array(Array::Str(tokens))) = metadata.0.get_mut("tokenizer.ggml.tokens") else { panic!("names") };
+    let first = tokens.len() as u32;
+    tokens.extend(names.iter().map(|name| (*name).to_owned()));
+    if let Some(Value::Array(Array::F32(scores))) = metadata.0.get_mut("tokenizer.ggml.scores") {
+        scores.extend(names.iter().map(|_| -1e6));
+    }
+    if let Some(Value::Array(Array::I32(types))) = metadata.0.get_mut("tokenizer.ggml.token_type") {
+        types.extend(names.iter().map(|_| 3));
+    }
+    (metadata, first)
+}
+
+#[test]
+fn a_gap_is_marked_by_the_tokens_of_the_models_family() {
+    for names in [
+        ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>"],
+        ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"],
+        ["<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", "<|file_sep|>"],
+        ["▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>"],
+    ] {
+        for file in ["gguf_byte_level_digits.jsonl", "gguf_llama.jsonl"] {
+            let (metadata, first) = with_tokens(metadata(file), &names);
+            let tokenizer = Tokenizer::from_gguf(&metadata).unwrap();
+            let infill = tokenizer.infill().expect("it has the tokens");
+            assert_eq!(infill.ends(), [first + 3]);
+            // What is to be completed may be about the tokens themselves.
+            let (prefix, suffix) = (format!("a {} b", names[2]), " c\n");
+            let tokens = tokenizer.encode_gap(infill, &prefix, suffix).unwrap();
+            let marks: Vec<u32> = tokens.iter().copied().filter(|token| *token >= first).collect();
+            assert_eq!(marks, [first, first + 1, first + 2], "{file} {names:?}");
+            let frame = if tokenizer.adds_bos() { vec![tokenizer.bos().unwrap()] } else { Vec::new() };
+            assert!(tokens.starts_with(&[&frame[..], &[first]].concat()));
+            let parts: Vec<&[u32]> = tokens.split(|token| *token >= first).collect();
+            let text = |tokens: &[u32]| -> Vec<u8> {
+                tokens.iter().flat_map(|token| tokenizer.token_bytes(*token).unwrap().to_vec()).collect()
+            };
+            // The space in front of a text is put before the prefix, and not into the middle of the file again.
+            let space = if file.contains("llama") { " " } else { "" };
+            assert_eq!(text(parts[1]), format!("{space}{prefix}").into_bytes(), "{file}");
+            assert_eq!(text(parts[2]), suffix.as_bytes(), "{file}");
+        }
+    }
+}
+
+#[test]
+fn the_file_says_which_tokens_mark_a_gap() {
+    let (mut metadata, first) = with_tokens(metadata("gguf_byte_level_digits.jsonl"), &["x1", "x2", "x3", "x4"]);
+    assert!(Tokenizer::from_gguf(&metadata).unwrap().infill().is_none());
+    for (key, token) in [("fim_pre_token_id", 1), ("suffix_token_id", 2), ("fim_mid_token_id", 0)] {
+        metadata.0.insert(format!("tokenizer.ggml.{key}"), Value::U32(first + token));
+    }
+    let tokenizer = Tokenizer::from_gguf(&metadata).unwrap();
+    let tokens = tokenizer.encode_gap(tokenizer.infill().unwrap(), "", "").unwrap();
+    assert!(tokens.ends_with(&[first + 1, first + 2, first]), "{tokens:?}");
+    metadata.0.insert("tokenizer.ggml.fim_pre_token_id".into(), Value::U32(first + 4));
+    assert!(Tokenizer::from_gguf(&metadata).is_err(), "no such token");
+}

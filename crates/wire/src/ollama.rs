@@ -161,7 +161,7 @@ pub struct OllamaGenerateRequest {
     /// What is asked. Without it the model is only loaded.
     #[serde(default)]
     pub prompt: Option<String>,
-    /// Not supported here.
+    /// What follows the gap that is to be filled, where the model was made for that: then no template is used.
     #[serde(default)]
     pub suffix: Option<String>,
     /// Instructions to the model.

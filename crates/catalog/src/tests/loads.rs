@@ -19,7 +19,13 @@ struct Stub(Capabilities);
 
 impl Stub {
     fn backend() -> Arc<dyn Backend> {
-        Arc::new(Self(Capabilities { context_length: 1, vocabulary: 1, chat: false, task: Task::Generate }))
+        Arc::new(Self(Capabilities {
+            context_length: 1,
+            vocabulary: 1,
+            chat: false,
+            infill: false,
+            task: Task::Generate,
+        }))
     }
 }
 

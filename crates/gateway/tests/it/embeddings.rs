@@ -31,7 +31,7 @@ pub struct Encoder {
 
 impl Encoder {
     fn new(task: Task) -> Self {
-        let capabilities = Capabilities { context_length: 10, vocabulary: 100, chat: false, task };
+        let capabilities = Capabilities { context_length: 10, vocabulary: 100, chat: false, infill: false, task };
         Self { capabilities, most: usize::MAX, hangs: false, asked: Mutex::default() }
     }
 }

@@ -100,6 +100,26 @@ async fn a_prompt_is_a_turn_or_raw_text() {
 }
 
 #[tokio::test]
+async fn a_gap_is_filled_whoever_asks() {
+    let backend = Scripted::new(|request| Script::Events((0..request.choices).flat_map(|_| says("x")).collect()));
+    let app = app(backend.clone());
+    let gap = |prefix: &str| Input::Gap { prefix: prefix.into(), suffix: "b".into() };
+    let asked = || std::mem::take(&mut *backend.asked.lock().unwrap());
+    for (prompt, system) in [("a", Value::Null), ("", json!("s"))] {
+        let body = json!({"model": "m", "prompt": prompt, "suffix": "b", "system": system, "stream": false});
+        ask(&app, "/api/generate", body, 200).await;
+        assert_eq!(asked().pop().unwrap().input, gap(prompt));
+    }
+    let body = json!({"model": "m", "prompt": ["a", "c"], "suffix": "b"});
+    check(&app, "POST", "/v1/completions", body, 200).await;
+    let inputs: Vec<Input> = asked().into_iter().map(|request| request.input).collect();
+    assert_eq!(inputs, [gap("a"), gap("c")]);
+    let body = json!({"model": "m", "prompt": "a", "suffix": ""});
+    check(&app, "POST", "/v1/completions", body, 200).await;
+    assert_eq!(asked().pop().unwrap().input, Input::Text("a".into()));
+}
+
+#[tokio::test]
 async fn options_reach_the_backend() {
     let backend = Scripted::new(|_| Script::Events(says("x")));
     let options = json!({
@@ -171,7 +191,6 @@ async fn what_is_wrong_is_refused_by_name_in_ollamas_shape() {
         (("/api/chat", chat(json!({"options": {"temperature": 3}}))), "options.temperature"),
         (("/api/chat", chat(json!({"options": {"mirostat": 1}}))), "options.mirostat"),
         (("/api/chat", json!({"messages": []})), "model"),
-        (generate("suffix", json!("x")), "suffix"),
         (generate("template", json!("{{ .Prompt }}")), "template"),
         (generate("context", json!([1])), "context"),
         (generate("images", json!(["aGk="])), "images"),

@@ -100,9 +100,11 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
     refused(&app, "/v1/chat/completions", other, "tool_choice", "unsupported_value").await;
     let effort = with(chat.clone(), "reasoning_effort", &json!("much"));
     refused(&app, "/v1/chat/completions", effort, "reasoning_effort", "invalid_value").await;
-    for (name, value) in [("suffix", json!("s")), ("best_of", json!(2))] {
-        refused(&app, "/v1/completions", with(completion.clone(), name, &value), name, "unsupported_value").await;
-    }
+    let best_of = with(completion.clone(), "best_of", &json!(2));
+    refused(&app, "/v1/completions", best_of, "best_of", "unsupported_value").await;
+    let gap = with(completion.clone(), "suffix", &json!("s"));
+    refused(&app, "/v1/completions", with(gap.clone(), "echo", &json!(true)), "echo", "invalid_value").await;
+    refused(&app, "/v1/completions", with(gap, "prompt", &json!([1, 2])), "suffix", "invalid_value").await;
 }
 
 #[tokio::test]

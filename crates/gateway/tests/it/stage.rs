@@ -68,6 +68,7 @@ impl Scripted {
                 context_length: 100,
                 vocabulary: 1000,
                 chat: true,
+                infill: true,
                 task: inference::Task::Generate,
             },
             script: Box::new(script),

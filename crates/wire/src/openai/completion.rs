@@ -55,7 +55,7 @@ pub struct CompletionRequest {
     /// Repeat the prompt before the answer.
     #[serde(default)]
     pub echo: Option<bool>,
-    /// Not supported; an empty string is tolerated.
+    /// What follows the gap that is to be filled, where the model was made for that. The prompt is then a text.
     #[serde(default)]
     pub suffix: Option<String>,
     /// Makes the answer reproducible.

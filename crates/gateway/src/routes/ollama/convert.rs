@@ -50,22 +50,24 @@ pub(super) fn generate(body: OllamaGenerateRequest, caller: &Caller) -> Result<(
     let constraint = format(body.format.as_ref())?;
     let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let listed = |list: &Option<Vec<Value>>| list.as_ref().is_some_and(|list| !list.is_empty());
-    for (parameter, asked) in [
-        ("suffix", said(&body.suffix)),
-        ("template", said(&body.template)),
-        ("images", listed(&body.images)),
-        ("context", listed(&body.context)),
-    ] {
+    for (parameter, asked) in
+        [("template", said(&body.template)), ("images", listed(&body.images)), ("context", listed(&body.context))]
+    {
         if asked {
             return Err(not_supported(parameter));
         }
     }
     let thinking = think(body.think)?;
     let render = Render { model: body.model, stream: body.stream.unwrap_or(true) };
-    let Some(prompt) = body.prompt.filter(|prompt| !prompt.is_empty()) else {
+    let suffix = body.suffix.filter(|suffix| !suffix.is_empty());
+    let prompt = body.prompt.unwrap_or_default();
+    if prompt.is_empty() && suffix.is_none() {
         return Ok((Ask { model: untagged(&render.model).to_owned(), requests: Vec::new() }, render));
-    };
-    let input = if body.raw.unwrap_or(false) {
+    }
+    // A gap is filled without a template, so there is no place for instructions and for thinking.
+    let input = if let Some(suffix) = suffix {
+        Input::Gap { prefix: prompt, suffix }
+    } else if body.raw.unwrap_or(false) {
         Input::Text(prompt)
     } else {
         let system = body.system.filter(|system| !system.is_empty());

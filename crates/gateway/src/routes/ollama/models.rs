@@ -108,13 +108,17 @@ pub(crate) async fn show(
 }
 
 fn abilities(capabilities: &Capabilities) -> Vec<&'static str> {
-    match capabilities.task {
+    let mut abilities = match capabilities.task {
         // Tools and thinking reach every model that has a chat template, in whatever way it knows.
         Task::Generate if capabilities.chat => vec!["completion", "tools", "thinking"],
         Task::Generate => vec!["completion"],
         Task::Embed(_) => vec!["embedding"],
         Task::Rank => Vec::new(),
+    };
+    if capabilities.infill {
+        abilities.push("insert");
     }
+    abilities
 }
 
 fn model(entry: Entry) -> OllamaModel {

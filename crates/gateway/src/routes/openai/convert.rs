@@ -119,16 +119,20 @@ pub(super) fn chat(body: ChatRequest, caller: &Caller, config: &Config) -> Resul
 /// One or several prompts.
 pub(super) fn completion(body: CompletionRequest, caller: &Caller, config: &Config) -> Result<(Ask, Render), ApiError> {
     let constraint = constraint(&Forms::from(&body))?;
-    if body.suffix.as_ref().is_some_and(|suffix| !suffix.is_empty()) {
-        return Err(not_supported("suffix"));
-    }
     if let Some(best_of) = body.best_of
         && best_of != body.n.unwrap_or(1)
     {
         let message = "best_of must equal n: answers are not generated in order to be thrown away here";
         return Err(ApiError::unsupported("best_of", message));
     }
-    let inputs = prompt::convert("prompt", body.prompt)?;
+    let mut inputs = prompt::convert("prompt", body.prompt)?;
+    if let Some(suffix) = body.suffix.filter(|suffix| !suffix.is_empty()) {
+        if body.echo == Some(true) {
+            let message = "echo repeats a prompt that is continued, but with suffix it is what stands before a gap";
+            return Err(ApiError::invalid("echo", message));
+        }
+        inputs = inputs.into_iter().map(|prefix| gap(prefix, &suffix)).collect::<Result<_, _>>()?;
+    }
     let options = Options {
         model: body.model,
         max_tokens: Some(integer("max_tokens", body.max_tokens, 0..=u32::MAX)?.unwrap_or(COMPLETION_TOKENS)),
@@ -154,6 +158,14 @@ pub(super) fn completion(body: CompletionRequest, caller: &Caller, config: &Conf
         },
     };
     options.ask(inputs, caller, config)
+}
+
+/// A text with a gap behind it, and then `suffix`.
+fn gap(prefix: Input, suffix: &str) -> Result<Input, ApiError> {
+    match prefix {
+        Input::Text(prefix) => Ok(Input::Gap { prefix, suffix: suffix.to_owned() }),
+        _ => Err(ApiError::invalid("suffix", "suffix needs a prompt that is a text, not token ids")),
+    }
 }
 
 /// What both kinds of request have. `max_tokens` and `logprobs` are checked, the rest is as the caller gave it.

@@ -70,7 +70,7 @@ fn convert(body: EmbeddingRequest) -> Result<(String, EmbedRequest, Encoding), A
     let input = |input| match input {
         Input::Tokens(tokens) => EmbedInput::Tokens(tokens),
         Input::Text(text) => EmbedInput::Text(text),
-        Input::Chat(_) => unreachable!("a prompt is no conversation"),
+        Input::Chat(_) | Input::Gap { .. } => unreachable!("a prompt alone is neither"),
     };
     let inputs = inputs.into_iter().map(input).collect();
     Ok((body.model, EmbedRequest { inputs, parameter: "input", dimensions, truncate: false }, encoding))
