@@ -207,7 +207,8 @@ mod tests {
         let plain = |text| tokenizer.encode(text, Special { add: false, parse: false }, &[]).expect("a text");
         let first = first as u32;
         assert_eq!(tokens, [&[first], &plain("a(")[..], &[first + 1], &plain(")"), &[first + 2]].concat());
-        assert_eq!((ends, chat.is_none()), (vec![first + 3], true));
+        // The model itself has a token between files, which ends the middle too.
+        assert!(ends.contains(&(first + 3)) && chat.is_none(), "{ends:?}");
         let long = gap(&tokenizer, &"x ".repeat(10_000)).err();
         assert!(matches!(long, Some(Error::ContextLengthExceeded { parameter: "prompt", .. })));
     }

@@ -276,6 +276,22 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// An argument that has the name of one which every command takes would be taken for it.
+    #[test]
+    fn no_argument_of_a_command_hides_one_of_all_commands() {
+        fn walk(command: &clap::Command, global: &[String]) {
+            let own = |global| command.get_arguments().filter(move |argument| argument.is_global_set() == global);
+            for argument in own(false) {
+                let id = argument.get_id().to_string();
+                assert!(!global.contains(&id), "`{}` has an argument `{id}` of its own", command.get_name());
+            }
+            let inherited = global.iter().cloned().chain(own(true).map(|argument| argument.get_id().to_string()));
+            let global: Vec<String> = inherited.collect();
+            command.get_subcommands().for_each(|inner| walk(inner, &global));
+        }
+        walk(&Cli::command(), &[]);
+    }
+
     #[test]
     fn several_models_and_sizes_are_read() {
         let cli = Cli::parse_from(["modelworks", "serve", "--model", "a", "--model", "b", "--kv-memory", "2G"]);

@@ -1,8 +1,9 @@
 //! One line for each request, with what an operator asks for and nothing that a caller said.
 
 use std::{
+    cell::RefCell,
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Once},
 };
 
 use axum::body::Body;
@@ -27,17 +28,46 @@ impl io::Write for Lines {
     }
 }
 
+thread_local! {
+    /// Where what this thread logs goes.
+    static HERE: RefCell<Option<Lines>> = const { RefCell::new(None) };
+}
+
+/// Writes for whichever thread logs.
+struct Here;
+
+impl io::Write for Here {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        HERE.with_borrow_mut(|lines| lines.as_mut().map_or(Ok(bytes.len()), |lines| lines.write(bytes)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Collects until it is dropped.
+struct Collecting;
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        HERE.set(None);
+    }
+}
+
 impl Lines {
-    /// Collects what this thread logs, until the guard is dropped.
-    fn collect(&self) -> tracing::subscriber::DefaultGuard {
-        let writer = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-            .with_writer(move || writer.clone())
-            .finish();
-        // The test's runtime has one thread, so the thread's subscriber sees everything.
-        tracing::subscriber::set_default(subscriber)
+    /// Collects what this thread logs, until the guard is dropped. The test's runtime has one thread, so that is everything.
+    ///
+    /// One subscriber serves all threads: whether a line is wanted at all is remembered for the process, and with a subscriber of one
+    /// thread it could be another thread, which has none, that is asked.
+    fn collect(&self) -> Collecting {
+        static SUBSCRIBER: Once = Once::new();
+        SUBSCRIBER.call_once(|| {
+            let subscriber = tracing_subscriber::fmt().json().with_writer(|| Here);
+            subscriber.with_max_level(tracing_subscriber::filter::LevelFilter::TRACE).init();
+        });
+        HERE.set(Some(self.clone()));
+        Collecting
     }
 
     fn text(&self) -> String {

@@ -268,7 +268,7 @@ async fn models_are_listed_and_shown() {
     assert_eq!(running["models"][0]["context_length"], 100);
     assert_eq!(names(running), ["m", "org/m"]);
     let shown = ask(&app, "/api/show", json!({"name": "m:latest"}), 200).await.json();
-    assert_eq!(shown["capabilities"], json!(["completion", "tools", "thinking"]));
+    assert_eq!(shown["capabilities"], json!(["completion", "tools", "thinking", "insert"]));
     assert_eq!(shown["model_info"]["model.context_length"], 100);
     ask(&app, "/api/show", json!({"model": "nobody"}), 404).await;
     assert!(get("/api/version").await.json()["version"].as_str().unwrap().starts_with("0."));

@@ -74,7 +74,8 @@ pub enum WebhookCommand {
 #[derive(Debug, Args)]
 pub struct NewWebhookArgs {
     /// Where to, such as `https://hooks.example.org/budget`.
-    pub url: String,
+    #[arg(value_name = "URL")]
+    pub to: String,
     #[command(flatten)]
     pub of: InOrg,
     #[command(flatten)]
@@ -125,7 +126,7 @@ pub async fn perform(client: &Client, show: Show, command: WebhookCommand) -> Re
             let org = names::org(client, args.of.org.as_deref()).await?;
             let WebhookFlags { events, thresholds, credit_low, description } = args.what;
             let credit_low = credit_low.filter(|amount| amount != "none");
-            let new = NewWebhook { url: args.url, description, events, thresholds, credit_low, enabled: None };
+            let new = NewWebhook { url: args.to, description, events, thresholds, credit_low, enabled: None };
             show.issued(&client.post(&format!("{ORGANISATIONS}/{org}/webhooks"), &new).await?, args.quiet)
         }
         WebhookCommand::List { of } => {

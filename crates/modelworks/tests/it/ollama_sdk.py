@@ -30,7 +30,8 @@ def chat():
     assert "Paris" in answer.message.content and answer.message.role == "assistant", answer
     assert (answer.model, answer.done, answer.done_reason) == (MODEL, True, "stop"), answer
     assert answer.prompt_eval_count > 5 and 0 < answer.eval_count <= 32, answer
-    assert answer.total_duration == answer.prompt_eval_duration + answer.eval_duration, answer
+    parts = answer.load_duration + answer.prompt_eval_duration + answer.eval_duration
+    assert answer.load_duration > 0 and answer.total_duration == parts, answer
     assert answer.total_duration > answer.eval_duration > 0, answer
     tagged = client.chat(model=f"{MODEL}:latest", messages=[{"role": "user", "content": "Hi"}], options=CALM)
     assert tagged.model == f"{MODEL}:latest" and tagged.message.content == ask("Hi").message.content
