@@ -11,7 +11,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 
 use crate::{
     Error, Store,
-    columns::{bytes, bytes_if, count, counts, nano, time},
+    columns::{bytes, bytes_if, count, counts, nano, time, time_if},
     labels,
 };
 
@@ -166,14 +166,15 @@ impl Store {
     /// [`Error::TooMany`] for a report of more sums than `most`.
     pub async fn usage(&self, asked: UsageOf<'_>) -> Result<Vec<UsageSum>, Error> {
         let UsageOf { org, zone, from, until, bucket, apart, most } = asked;
-        let first = bucket.of(from, &zone);
+        let from = bucket.of(from, &zone).start;
+        let Some((first, last)) = self.extent(org, bucket, from, until).await? else { return Ok(Vec::new()) };
         // Days have sums of their own; hours and months are added up, each by itself.
         let mut stretches = Vec::new();
         if bucket == Bucket::Day {
-            stretches.push((first.start, until));
+            stretches.push((from, until));
         } else {
-            let mut next = Some(first);
-            while let Some(period) = next.filter(|period| period.start < until) {
+            let mut next = Some(bucket.of(first, &zone));
+            while let Some(period) = next.filter(|period| period.start <= last) {
                 stretches.push((period.start, period.end.map_or(until, |end| end.min(until))));
                 next = period.end.map(|end| bucket.of(end, &zone));
             }
@@ -219,6 +220,28 @@ impl Store {
         }
         sums.sort_unstable_by(|one: &UsageSum, other| of(one).cmp(&of(other)));
         Ok(sums)
+    }
+
+    /// When the first and the last sum begin of those that begin in a stretch of time: nobody goes through the years before and
+    /// after.
+    async fn extent(
+        &self,
+        org: OrgId,
+        bucket: Bucket,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        let query = match bucket {
+            Bucket::Hour => {
+                "SELECT MIN(quarter) AS first, MAX(quarter) AS last FROM rollups WHERE org = ? AND quarter >= ? AND quarter < ?"
+            }
+            Bucket::Day | Bucket::Month => {
+                "SELECT MIN(day) AS first, MAX(day) AS last FROM days WHERE org = ? AND day >= ? AND day < ?"
+            }
+        };
+        let query = sqlx::query(query).bind(&org.as_bytes()[..]).bind(from.as_millis()).bind(until.as_millis());
+        let row = query.fetch_one(self.readers()).await?;
+        Ok(time_if(&row, "first")?.zip(time_if(&row, "last")?))
     }
 
     /// What an organisation, its projects and its keys spent in a period of whole days of its calendar: charges of requests that were admitted in it.
