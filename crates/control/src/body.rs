@@ -7,7 +7,7 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::HeaderName,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use store::Once;
 use wire::json;
@@ -36,6 +36,11 @@ pub(crate) struct Posted<T> {
     /// Who sends what, if it shall be done once.
     pub(crate) wish: Option<Wish>,
 }
+
+/// A body in which nothing can be said.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
 
 /// Who sends what to where, to be done once.
 pub(crate) struct Wish {

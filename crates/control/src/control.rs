@@ -161,14 +161,14 @@ impl Control {
         (self.0.publish)(change);
     }
 
-    /// Makes all of these changes or none, and ends keys that may do more than their owners from then on. Goes on when the caller hangs up: what is durable must become known.
+    /// Makes all of these changes or none, and ends keys that may do more than their owners from then on. Goes on when the caller
+    /// hangs up: what is durable must become known.
     pub(crate) async fn commit(
         &self,
         turn: Turn,
-        changes: Vec<(Change, Act)>,
+        mut changes: Vec<(Change, Act)>,
         once: Option<Once>,
     ) -> Result<Applied, ApiError> {
-        let mut changes = changes;
         changes.extend(self.keys_that_end(&changes).await?);
         let shared = Arc::clone(&self.0);
         let task = tokio::spawn(async move {

@@ -1,5 +1,7 @@
 //! Between rows and public JSON.
 
+use std::time::Duration;
+
 use account::{
     Billing, Class, CodeId, Email, IdentityId, InvalidId, InviteId, Key, KeyId, Limits, ModelAccess, Name, Nano, OrgId,
     PriceId, PriceVersion, ProjectId, Role, Scopes, Timestamp, UserId, WebhookId,
@@ -11,6 +13,9 @@ use store::{
 use wire::admin;
 
 use crate::error::ApiError;
+
+/// Longest time for which two secrets are good.
+const MOST_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// An id of the path. A text that is none names nothing.
 pub(crate) fn id<T>(parsed: Result<T, InvalidId>) -> Result<T, ApiError> {
@@ -73,6 +78,16 @@ pub(crate) fn role_name(role: Role) -> admin::Role {
 
 pub(crate) fn amount(parameter: &str, text: &str) -> Result<Nano, ApiError> {
     Nano::parse(text).map_err(|error| ApiError::invalid(parameter, error))
+}
+
+/// For how long the secret before does its work beside the new one: both `work`, or whatever secrets do.
+pub(crate) fn grace(rotation: &admin::Rotation, work: &str) -> Result<Duration, ApiError> {
+    let grace = Duration::from_secs(rotation.grace_seconds.unwrap_or(0));
+    if grace > MOST_GRACE {
+        let message = format!("both secrets {work} for at most {} seconds", MOST_GRACE.as_secs());
+        return Err(ApiError::invalid("grace_seconds", message));
+    }
+    Ok(grace)
 }
 
 /// An amount that is more than nothing.

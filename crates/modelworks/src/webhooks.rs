@@ -44,9 +44,15 @@ struct Deliverer {
 
 struct Clients {
     /// To public addresses and those of the listed networks, over TLS.
-    https: Client,
+    https: Guarded,
     /// To those of the listed networks alone.
-    http: Client,
+    http: Guarded,
+}
+
+/// A client and what it may connect to.
+struct Guarded {
+    client: Client,
+    guard: Guard,
 }
 
 /// Delivers until it is aborted. `networks` may be sent to although they are private, and without TLS.
@@ -57,8 +63,9 @@ pub fn deliver(store: Store, networks: Vec<IpNet>) -> JoinHandle<()> {
 
 impl Clients {
     fn new(networks: &Arc<[IpNet]>) -> Result<Self> {
+        let guarded = |guard: Guard| anyhow::Ok(Guarded { client: client(guard.clone())?, guard });
         let (public, listed) = (Guard::public(Arc::clone(networks)), Guard::listed(Arc::clone(networks)));
-        Ok(Self { https: client(public)?, http: client(listed)? })
+        Ok(Self { https: guarded(public)?, http: guarded(listed)? })
     }
 }
 
@@ -133,13 +140,12 @@ impl Deliverer {
             tracing::error!("webhooks cannot be told anything: {error:#}");
             "the server has no certificates to check the receiver's with".to_owned()
         })?;
-        let client = match url.scheme() {
+        let Guarded { client, guard } = match url.scheme() {
             "https" => &clients.https,
             "http" if !self.networks.is_empty() => &clients.http,
             _ => return Err("the URL is not https".to_owned()),
         };
         // An address is not looked up, so the resolver does not see it.
-        let guard = if url.scheme() == "https" { Guard::public } else { Guard::listed }(Arc::clone(&self.networks));
         guard.check_literal(&url).map_err(|refused| refused.to_string())?;
         let (id, seconds) = (due.delivery.event.to_string(), now().as_millis() / 1000);
         let secrets = due.webhook.secrets(self.store.pepper(), now());

@@ -167,12 +167,11 @@ impl Store {
     pub async fn usage(&self, asked: UsageOf<'_>) -> Result<Vec<UsageSum>, Error> {
         let UsageOf { org, zone, from, until, bucket, apart, most } = asked;
         let from = bucket.of(from, &zone).start;
-        let Some((first, last)) = self.extent(org, bucket, from, until).await? else { return Ok(Vec::new()) };
         // Days have sums of their own; hours and months are added up, each by itself.
         let mut stretches = Vec::new();
         if bucket == Bucket::Day {
             stretches.push((from, until));
-        } else {
+        } else if let Some((first, last)) = self.extent(org, bucket, from, until).await? {
             let mut next = Some(bucket.of(first, &zone));
             while let Some(period) = next.filter(|period| period.start <= last) {
                 stretches.push((period.start, period.end.map_or(until, |end| end.min(until))));
@@ -231,12 +230,15 @@ impl Store {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Option<(Timestamp, Timestamp)>, Error> {
+        // Each of the two is found by one look into the index.
         let query = match bucket {
             Bucket::Hour => {
-                "SELECT MIN(quarter) AS first, MAX(quarter) AS last FROM rollups WHERE org = ? AND quarter >= ? AND quarter < ?"
+                "SELECT (SELECT MIN(quarter) FROM rollups WHERE org = ?1 AND quarter >= ?2 AND quarter < ?3) AS first,
+                        (SELECT MAX(quarter) FROM rollups WHERE org = ?1 AND quarter >= ?2 AND quarter < ?3) AS last"
             }
             Bucket::Day | Bucket::Month => {
-                "SELECT MIN(day) AS first, MAX(day) AS last FROM days WHERE org = ? AND day >= ? AND day < ?"
+                "SELECT (SELECT MIN(day) FROM days WHERE org = ?1 AND day >= ?2 AND day < ?3) AS first,
+                        (SELECT MAX(day) FROM days WHERE org = ?1 AND day >= ?2 AND day < ?3) AS last"
             }
         };
         let query = sqlx::query(query).bind(&org.as_bytes()[..]).bind(from.as_millis()).bind(until.as_millis());

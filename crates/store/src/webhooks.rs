@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use account::{EventId, EventKind, Nano, OrgId, Pepper, Timestamp, WebhookId, WebhookSecret};
-use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
+use sqlx::{
+    Row, SqliteConnection,
+    sqlite::{SqliteArguments, SqliteRow},
+};
 
 use crate::{
     Error, Made, Store,
@@ -46,25 +49,29 @@ impl Webhook {
     }
 }
 
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, SqliteArguments>;
+
+/// What can change of a webhook, in the order in which the columns stand in both statements.
+fn settings<'q>(query: Query<'q>, webhook: &'q Webhook) -> Query<'q> {
+    query
+        .bind(&*webhook.url)
+        .bind(&*webhook.description)
+        .bind(events_text(webhook))
+        .bind(thresholds_text(webhook))
+        .bind(webhook.credit_low.map(Nano::get))
+        .bind(webhook.enabled)
+        .bind(webhook.secret_version)
+        .bind(webhook.previous_until.map(Timestamp::as_millis))
+}
+
 /// Adds a webhook.
 pub(crate) async fn add(connection: &mut SqliteConnection, webhook: &Webhook, now: Timestamp) -> Result<(), Error> {
-    sqlx::query(
+    let query = sqlx::query(
         "INSERT INTO webhooks (id, org, url, description, events, thresholds, credit_low, enabled, secret_version,
                                previous_until, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(&webhook.id.as_bytes()[..])
-    .bind(&webhook.org.as_bytes()[..])
-    .bind(&*webhook.url)
-    .bind(&*webhook.description)
-    .bind(events_text(webhook))
-    .bind(thresholds_text(webhook))
-    .bind(webhook.credit_low.map(Nano::get))
-    .bind(webhook.enabled)
-    .bind(webhook.secret_version)
-    .bind(webhook.previous_until.map(Timestamp::as_millis))
-    .bind(now.as_millis())
-    .execute(connection)
-    .await?;
+    );
+    let query = query.bind(&webhook.id.as_bytes()[..]).bind(&webhook.org.as_bytes()[..]);
+    settings(query, webhook).bind(now.as_millis()).execute(connection).await?;
     Ok(())
 }
 
@@ -74,19 +81,8 @@ pub(crate) async fn change(connection: &mut SqliteConnection, webhook: &Webhook)
         "UPDATE webhooks SET url = ?, description = ?, events = ?, thresholds = ?, credit_low = ?, enabled = ?,
                              secret_version = ?, previous_until = ? WHERE org = ? AND id = ?",
     );
-    let done = query
-        .bind(&*webhook.url)
-        .bind(&*webhook.description)
-        .bind(events_text(webhook))
-        .bind(thresholds_text(webhook))
-        .bind(webhook.credit_low.map(Nano::get))
-        .bind(webhook.enabled)
-        .bind(webhook.secret_version)
-        .bind(webhook.previous_until.map(Timestamp::as_millis))
-        .bind(&webhook.org.as_bytes()[..])
-        .bind(&webhook.id.as_bytes()[..])
-        .execute(connection)
-        .await?;
+    let query = settings(query, webhook).bind(&webhook.org.as_bytes()[..]).bind(&webhook.id.as_bytes()[..]);
+    let done = query.execute(connection).await?;
     if done.rows_affected() == 0 { Err(Error::NotFound { what: "webhook" }) } else { Ok(()) }
 }
 

@@ -21,20 +21,16 @@ mod webhooks;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-pub use audit::{AuditEntry, AuditQuery};
+pub use audit::AuditEntry;
 pub use bills::{
     ClassCharges, Corrections, Erasure, LedgerQuery, ModelCharges, NewErasure, NewRerating, Rerating, Retention,
     RetentionChange, Statement, StatementCredit, StatementEnd, StatementFormat, StatementQuery, TagValue,
 };
 pub use credits::{Balance, Code, Credit, IssuedCode, NewCode, NewCredit, Redemption};
-pub use invites::{
-    Acceptance, Invite, InviteQuery, IssuedInvite, IssuedReset, Joined, Joining, NewInvite, NewPassword,
-};
+pub use invites::{Acceptance, Invite, IssuedInvite, IssuedReset, Joined, Joining, NewInvite, NewPassword};
 pub use keys::{IssuedKey, Key, KeyChange, KeyQuery, Me, NewKey, Rotation};
 pub use limits::{Limits, LimitsChange};
-pub use people::{
-    ExternalIdentity, IdentityQuery, Member, MemberChange, NewMember, NewUser, Role, User, UserChange, UserQuery,
-};
+pub use people::{ExternalIdentity, Member, MemberChange, NewMember, NewUser, Role, User, UserChange, UserQuery};
 pub use prices::{NewPrice, Price, PriceQuery};
 pub use secret::Secret;
 pub use session::{
@@ -42,7 +38,7 @@ pub use session::{
     pending_cookie, session_cookie,
 };
 pub use tenants::{Billing, NewOrganisation, NewProject, Organisation, OrganisationChange, Project, ProjectChange};
-pub use webhooks::{Delivery, DeliveryQuery, IssuedWebhook, NewWebhook, Ping, Webhook, WebhookChange, WebhookQuery};
+pub use webhooks::{Delivery, IssuedWebhook, NewWebhook, Ping, Webhook, WebhookChange};
 
 /// A part of a list.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -65,6 +61,28 @@ pub struct PageQuery {
     pub limit: Option<u32>,
     /// Only what has this name.
     pub name: Option<String>,
+}
+
+/// Which part of a list that is not searched.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PartQuery {
+    /// What `next` of the part before says; default: from the beginning.
+    pub after: Option<String>,
+    /// Most things in the part, 1 to 1000; default: 100.
+    pub limit: Option<u32>,
+}
+
+/// Which part of a list that begins with the newest.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct NewestFirstQuery {
+    /// What `next` of the part before says; default: from the newest.
+    pub after: Option<u64>,
+    /// Most things in the part, 1 to 1000; default: 100.
+    pub limit: Option<u32>,
 }
 
 /// A field of a `PATCH`: absent is `None`, `null` is `Some(None)`.

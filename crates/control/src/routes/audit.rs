@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, State},
 };
 use wire::{
-    admin::{AuditEntry, AuditQuery, List},
+    admin::{AuditEntry, List, NewestFirstQuery},
     openai::ErrorResponse,
 };
 
@@ -20,7 +20,7 @@ use crate::{
 /// What was administered in an organisation, newest first.
 #[utoipa::path(
     get, path = "/admin/v1/organisations/{org}/audit", tag = "admin",
-    params(("org" = String, Path, description = "Whose"), AuditQuery),
+    params(("org" = String, Path, description = "Whose"), NewestFirstQuery),
     responses(
         (status = 200, description = "The answer", body = List<AuditEntry>),
         (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
@@ -30,7 +30,7 @@ pub(crate) async fn of_organisation(
     State(control): State<Control>,
     caller: Caller,
     Path(org): Path<String>,
-    Asked(query): Asked<AuditQuery>,
+    Asked(query): Asked<NewestFirstQuery>,
 ) -> Result<Json<List<AuditEntry>>, ApiError> {
     let org = convert::id(OrgId::parse(&org))?;
     caller.may(Action::ReadAudit, Reach::Organisation(org))?;
@@ -40,7 +40,7 @@ pub(crate) async fn of_organisation(
 
 /// What was administered that belongs to no organisation, newest first: prices, codes.
 #[utoipa::path(
-    get, path = "/admin/v1/audit", tag = "admin", params(AuditQuery),
+    get, path = "/admin/v1/audit", tag = "admin", params(NewestFirstQuery),
     responses(
         (status = 200, description = "The answer", body = List<AuditEntry>),
         (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
@@ -49,13 +49,17 @@ pub(crate) async fn of_organisation(
 pub(crate) async fn of_installation(
     State(control): State<Control>,
     caller: Caller,
-    Asked(query): Asked<AuditQuery>,
+    Asked(query): Asked<NewestFirstQuery>,
 ) -> Result<Json<List<AuditEntry>>, ApiError> {
     caller.may(Action::ReadAudit, Reach::Installation)?;
     read(&control, None, &query).await
 }
 
-async fn read(control: &Control, org: Option<OrgId>, query: &AuditQuery) -> Result<Json<List<AuditEntry>>, ApiError> {
+async fn read(
+    control: &Control,
+    org: Option<OrgId>,
+    query: &NewestFirstQuery,
+) -> Result<Json<List<AuditEntry>>, ApiError> {
     let size = page::size(query.limit)?;
     let read = control.store().audit(org, query.after, size + 1).await?;
     Ok(Json(page::part(read, size, |entry| entry.sequence.to_string(), convert::audit_entry)))

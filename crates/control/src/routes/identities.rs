@@ -8,7 +8,7 @@ use axum::{
 };
 use store::Change;
 use wire::{
-    admin::{ExternalIdentity, IdentityQuery, List},
+    admin::{ExternalIdentity, List, PartQuery},
     openai::ErrorResponse,
 };
 
@@ -27,7 +27,7 @@ const MOST: u32 = 1000;
 /// A person's accounts at providers.
 #[utoipa::path(
     get, path = "/admin/v1/users/{user}/identities", tag = "admin",
-    params(("user" = String, Path, description = "Their id"), IdentityQuery),
+    params(("user" = String, Path, description = "Their id"), PartQuery),
     responses(
         (status = 200, description = "The answer", body = List<ExternalIdentity>),
         (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
@@ -37,7 +37,7 @@ pub(crate) async fn list(
     State(control): State<Control>,
     caller: Caller,
     Path(user): Path<String>,
-    Asked(query): Asked<IdentityQuery>,
+    Asked(query): Asked<PartQuery>,
 ) -> Result<Json<List<ExternalIdentity>>, ApiError> {
     let user = convert::id(UserId::parse(&user))?;
     caller.may(Action::ManageUsers, Reach::Installation)?;

@@ -11,7 +11,7 @@ use axum::{
 };
 use store::{Act, Change, InviteRecord};
 use wire::{
-    admin::{Acceptance, Invite, InviteQuery, IssuedInvite, Joined, List, NewInvite, Secret},
+    admin::{Acceptance, Invite, IssuedInvite, Joined, List, NewInvite, PartQuery, Secret},
     openai::ErrorResponse,
 };
 
@@ -35,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The invitations of an organisation, accepted ones included.
 #[utoipa::path(
     get, path = "/admin/v1/organisations/{org}/invites", tag = "admin",
-    params(("org" = String, Path, description = "Whose"), InviteQuery),
+    params(("org" = String, Path, description = "Whose"), PartQuery),
     responses(
         (status = 200, description = "The answer", body = List<Invite>),
         (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
@@ -45,7 +45,7 @@ pub(crate) async fn list(
     State(control): State<Control>,
     caller: Caller,
     Path(org): Path<String>,
-    Asked(query): Asked<InviteQuery>,
+    Asked(query): Asked<PartQuery>,
 ) -> Result<Json<List<Invite>>, ApiError> {
     let org = convert::id(OrgId::parse(&org))?;
     caller.may(Action::ManageMembers, Reach::Organisation(org))?;

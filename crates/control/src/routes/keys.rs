@@ -1,7 +1,5 @@
 //! API keys. A secret is in the answer that makes it and nowhere else.
 
-use std::time::Duration;
-
 use account::{Action, ApiKey, Forbidden, KeyId, KeyedHash, OrgId, Owner, ProjectId, Reach, Scope, Scopes, UserId};
 use axum::{
     Json,
@@ -27,9 +25,6 @@ use crate::{
 
 /// What a key is for, unless its maker says otherwise.
 const USUAL_SCOPES: [Scope; 3] = [Scope::Inference, Scope::ModelsRead, Scope::UsageRead];
-
-/// Longest time for which two secrets work.
-const MOST_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Which key asks. Of a person `GET /admin/v1/session` says who it is.
 #[utoipa::path(
@@ -220,11 +215,7 @@ pub(crate) async fn rotate(
     Path((org, key)): Path<(String, String)>,
     posted: Posted<Rotation>,
 ) -> Result<Response, ApiError> {
-    let grace = Duration::from_secs(posted.body.grace_seconds.unwrap_or(0));
-    if grace > MOST_GRACE {
-        let message = format!("both secrets work for at most {} seconds", MOST_GRACE.as_secs());
-        return Err(ApiError::invalid("grace_seconds", message));
-    }
+    let grace = convert::grace(&posted.body, "work")?;
     let turn = control.turn().await;
     let mut record = find(&control, &caller, Action::ManageKeys, &org, &key).await?;
     // Who learns the secret may do all that the key may do.

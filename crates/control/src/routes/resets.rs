@@ -8,7 +8,6 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use serde::Deserialize;
 use store::{Change, Reset};
 use wire::{
     admin::{IssuedReset, NewPassword, Secret},
@@ -17,7 +16,7 @@ use wire::{
 
 use crate::{
     Caller, Control,
-    body::{Body, Posted},
+    body::{Body, Nothing, Posted},
     caller::Visitor,
     convert,
     error::ApiError,
@@ -26,11 +25,6 @@ use crate::{
 
 /// How long a reset lasts.
 const LASTS: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Nothing is said of a reset.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
 
 /// Makes a token with which a person sets their password once, and shows it, this once. One that was made before ends.
 #[utoipa::path(

@@ -1,6 +1,6 @@
 //! Webhooks of an organisation. Where the name in a URL leads is checked at each delivery and not here: it can change.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use account::{Action, EventId, EventKind, OrgId, Reach, WebhookId};
 use axum::{
@@ -12,15 +12,15 @@ use axum::{
 use store::{Change, Made};
 use wire::{
     admin::{
-        Delivery, DeliveryQuery, IssuedWebhook, List, NewWebhook, Ping, Rotation, Secret, Webhook, WebhookChange,
-        WebhookQuery,
+        Delivery, IssuedWebhook, List, NewWebhook, NewestFirstQuery, PartQuery, Ping, Rotation, Secret, Webhook,
+        WebhookChange,
     },
     openai::ErrorResponse,
 };
 
 use crate::{
     Caller, Control,
-    body::{Body, Posted},
+    body::{Body, Nothing, Posted},
     control::text,
     convert,
     error::ApiError,
@@ -41,13 +41,10 @@ const USUAL_THRESHOLDS: [u8; 3] = [50, 80, 100];
 const MOST_URL_BYTES: usize = 2048;
 const MOST_DESCRIPTION_BYTES: usize = 200;
 
-/// Longest time for which two secrets sign.
-const MOST_GRACE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
 /// The webhooks of an organisation.
 #[utoipa::path(
     get, path = "/admin/v1/organisations/{org}/webhooks", tag = "admin",
-    params(("org" = String, Path, description = "Whose"), WebhookQuery),
+    params(("org" = String, Path, description = "Whose"), PartQuery),
     responses(
         (status = 200, description = "The answer", body = List<Webhook>),
         (status = "4XX", description = "Refused: `code` says why", body = ErrorResponse),
@@ -57,7 +54,7 @@ pub(crate) async fn list(
     State(control): State<Control>,
     caller: Caller,
     Path(org): Path<String>,
-    Asked(query): Asked<WebhookQuery>,
+    Asked(query): Asked<PartQuery>,
 ) -> Result<Json<List<Webhook>>, ApiError> {
     let org = organisation(&control, &caller, &org).await?;
     let (size, after) = (page::size(query.limit)?, convert::after(&query.after)?);
@@ -205,11 +202,7 @@ pub(crate) async fn rotate(
     Path((org, webhook)): Path<(String, String)>,
     posted: Posted<Rotation>,
 ) -> Result<Response, ApiError> {
-    let grace = Duration::from_secs(posted.body.grace_seconds.unwrap_or(0));
-    if grace > MOST_GRACE {
-        let message = format!("both secrets sign for at most {} seconds", MOST_GRACE.as_secs());
-        return Err(ApiError::invalid("grace_seconds", message));
-    }
+    let grace = convert::grace(&posted.body, "sign")?;
     let turn = control.turn().await;
     let mut made = find(&control, &caller, &org, &webhook).await?;
     let before = text(&convert::webhook(&made));
@@ -235,7 +228,7 @@ pub(crate) async fn ping(
     State(control): State<Control>,
     caller: Caller,
     Path((org, webhook)): Path<(String, String)>,
-    posted: Posted<Empty>,
+    posted: Posted<Nothing>,
 ) -> Result<Response, ApiError> {
     let webhook = find(&control, &caller, &org, &webhook).await?.what;
     if !webhook.enabled {
@@ -253,7 +246,7 @@ pub(crate) async fn ping(
     get, path = "/admin/v1/organisations/{org}/webhooks/{webhook}/deliveries", tag = "admin",
     params(
         ("org" = String, Path, description = "Whose"), ("webhook" = String, Path, description = "Its id"),
-        DeliveryQuery,
+        NewestFirstQuery,
     ),
     responses(
         (status = 200, description = "The answer", body = List<Delivery>),
@@ -264,18 +257,13 @@ pub(crate) async fn deliveries(
     State(control): State<Control>,
     caller: Caller,
     Path((org, webhook)): Path<(String, String)>,
-    Asked(query): Asked<DeliveryQuery>,
+    Asked(query): Asked<NewestFirstQuery>,
 ) -> Result<Json<List<Delivery>>, ApiError> {
     let webhook = find(&control, &caller, &org, &webhook).await?.what;
     let size = page::size(query.limit)?;
     let read = control.store().deliveries(webhook.org, webhook.id, query.after, size + 1).await?;
     Ok(Json(page::part(read, size, |delivery| delivery.sequence.to_string(), convert::delivery)))
 }
-
-/// A body in which nothing can be said.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Empty {}
 
 async fn organisation(control: &Control, caller: &Caller, org: &str) -> Result<OrgId, ApiError> {
     let org = convert::id(OrgId::parse(org))?;

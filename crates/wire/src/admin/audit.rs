@@ -1,7 +1,7 @@
 //! The audit log.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// One administrative act.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -22,15 +22,4 @@ pub struct AuditEntry {
     pub after: Option<serde_json::Value>,
     /// The address that it came from.
     pub address: Option<String>,
-}
-
-/// Which part of the log, newest first.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct AuditQuery {
-    /// What `next` of the part before says; default: from the newest.
-    pub after: Option<u64>,
-    /// Most entries in the part, 1 to 1000; default: 100.
-    pub limit: Option<u32>,
 }

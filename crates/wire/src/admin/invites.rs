@@ -1,7 +1,7 @@
 //! Invitations and resets: tokens that work once.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{Role, Secret};
 
@@ -97,15 +97,4 @@ pub struct NewPassword {
     pub token: Secret,
     /// The password that shall be, 10 characters or more.
     pub password: Secret,
-}
-
-/// Which part of the invitations.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct InviteQuery {
-    /// What `next` of the part before says; default: from the beginning.
-    pub after: Option<String>,
-    /// Most invitations in the part, 1 to 1000; default: 100.
-    pub limit: Option<u32>,
 }

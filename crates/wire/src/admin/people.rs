@@ -74,17 +74,6 @@ pub struct ExternalIdentity {
     pub created_at: String,
 }
 
-/// Which part of a person's accounts at providers.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct IdentityQuery {
-    /// What `next` of the part before says; default: from the beginning.
-    pub after: Option<String>,
-    /// Most accounts in the part, 1 to 1000; default: 100.
-    pub limit: Option<u32>,
-}
-
 /// A person of an organisation.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Member {

@@ -1,7 +1,7 @@
 //! Webhooks of an organisation, and what became of what they were told.
 
 use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::{Secret, present};
 
@@ -89,17 +89,6 @@ pub struct WebhookChange {
     pub enabled: Option<bool>,
 }
 
-/// Which part of the list of webhooks.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WebhookQuery {
-    /// What `next` of the part before says; default: from the beginning.
-    pub after: Option<String>,
-    /// Most webhooks in the part, 1 to 1000; default: 100.
-    pub limit: Option<u32>,
-}
-
 /// An event on its way to a webhook, and what became of it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
@@ -121,17 +110,6 @@ pub struct Delivery {
     pub error: Option<String>,
     /// When it arrived or was given up.
     pub ended_at: Option<String>,
-}
-
-/// Which part of what a webhook was told, newest first.
-#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct DeliveryQuery {
-    /// What `next` of the part before says; default: from the newest.
-    pub after: Option<u64>,
-    /// Most deliveries in the part, 1 to 1000; default: 100.
-    pub limit: Option<u32>,
 }
 
 /// A test event that was asked for.
