@@ -322,7 +322,11 @@ fn harmony() {
     );
     check(
         "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>analysis<|message|>b<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\": \"<|\"}<|call|>",
-        Answer::called("I look.", &[("f", r#"{"a":"<|"}"#)]).thought("a\n\nb"),
+        Answer::called("I look.", &[("f", r#"{"a":"<|"}"#)]).thought("ab"),
+    );
+    check(
+        "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>b<|end|>",
+        Answer::default().thought("a\n\nb"),
     );
     check(" to=functions.f<|channel|>commentary json<|message|>{}", Answer::called("", &[("f", "{}")]));
     check("Hello", Answer::text("Hello"));

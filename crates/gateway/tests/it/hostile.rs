@@ -233,7 +233,7 @@ fn talkative() -> Arc<Scripted> {
         let mut events: Vec<Event> = (0..choices).map(|choice| text(choice, "{\"a\":1}")).collect();
         events.extend((0..choices).map(finished));
         let completion_tokens = u64::from(choices);
-        events.push(Event::Done(Usage { prompt_tokens: 7, cached_tokens: 0, completion_tokens }));
+        events.push(Event::Done(Usage { prompt_tokens: 7, cached_tokens: 0, completion_tokens, reasoning_tokens: 0 }));
         Script::Events(events)
     })
 }

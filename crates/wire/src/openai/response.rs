@@ -168,7 +168,7 @@ impl<'de> Deserialize<'de> for ResponseToolChoice {
 /// How a model thinks.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct ResponseReasoning {
-    /// `none`, `minimal`, `low`, `medium`, `high` or `xhigh`. Each word is a budget of tokens, and is told to the model where
+    /// `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. Each word is a budget of tokens, and is told to the model where
     /// its template knows it. A model that does not think ignores it.
     #[serde(default)]
     pub effort: Option<String>,

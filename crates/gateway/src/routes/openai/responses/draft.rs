@@ -22,9 +22,8 @@ pub(super) struct Draft {
     open: bool,
     /// `Some(k)`: with log-probabilities, and those of the `k` most likely tokens.
     logprobs: Option<u32>,
-    /// Tokens that came before it was known to which item they belong, and their log-probabilities.
-    waiting: (u64, Vec<TokenLogprob>),
-    reasoning_tokens: u64,
+    /// Of tokens that came before it was known to which item they belong.
+    waiting: Vec<TokenLogprob>,
     reason: Option<FinishReason>,
     /// Number of the next event.
     next: u64,
@@ -42,8 +41,8 @@ impl Draft {
     /// A response of which nothing is known yet.
     pub(super) fn new(response: ResponseObject, logprobs: Option<u32>) -> Self {
         let stem = response.id.trim_start_matches(account::ResponseId::PREFIX).to_owned();
-        let (waiting, reasoning_tokens, reason, next) = Default::default();
-        Self { response, stem, open: false, logprobs, waiting, reasoning_tokens, reason, next }
+        let (waiting, reason, next) = Default::default();
+        Self { response, stem, open: false, logprobs, waiting, reason, next }
     }
 
     /// The response as it stands.
@@ -81,7 +80,7 @@ impl Draft {
         }
         match event {
             Event::Started { .. } => {}
-            Event::Text { text, tokens, logprobs, .. } => self.text(&text, tokens, logprobs, frames),
+            Event::Text { text, logprobs, .. } => self.text(&text, logprobs, frames),
             Event::Reasoning { text, .. } => self.reasoning(text, frames),
             Event::ToolCall { id, name, .. } => self.call(id, name, frames),
             Event::Arguments { text, .. } => self.arguments(&text, frames),
@@ -145,9 +144,7 @@ impl Draft {
             input_tokens: usage.prompt_tokens,
             input_tokens_details: InputTokensDetails { cached_tokens: usage.cached_tokens, cache_write_tokens: 0 },
             output_tokens: usage.completion_tokens,
-            output_tokens_details: OutputTokensDetails {
-                reasoning_tokens: self.reasoning_tokens.min(usage.completion_tokens),
-            },
+            output_tokens_details: OutputTokensDetails { reasoning_tokens: usage.reasoning_tokens },
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
         });
     }
@@ -163,20 +160,18 @@ impl Draft {
     }
 
     /// A token is told before what it means, and may have no text: it belongs to what is open, or to what opens next.
-    fn text(&mut self, text: &str, tokens: u64, logprobs: Vec<TokenLogprob>, mut frames: Option<&mut Frames>) {
+    fn text(&mut self, text: &str, logprobs: Vec<TokenLogprob>, mut frames: Option<&mut Frames>) {
         match self.holds() {
-            Some(Holds::Reasoning) if text.is_empty() => return self.reasoning_tokens += tokens,
-            Some(Holds::Call) if text.is_empty() => return,
+            Some(Holds::Reasoning | Holds::Call) if text.is_empty() => return,
             Some(Holds::Text) => {}
             _ if text.is_empty() => {}
             _ => self.open(Holds::Text, frames.as_deref_mut()),
         }
-        self.waiting.0 += tokens;
-        self.waiting.1.extend(logprobs);
+        self.waiting.extend(logprobs);
         if self.holds() != Some(Holds::Text) {
             return;
         }
-        let (_, tokens) = std::mem::take(&mut self.waiting);
+        let tokens = std::mem::take(&mut self.waiting);
         let new: Vec<ChatTokenLogprob> =
             self.logprobs.iter().flat_map(|top| tokens.iter().map(|token| chat_logprob(token, *top))).collect();
         // A token that ends inside a character has no text yet; it says something only with its probability.
@@ -213,7 +208,7 @@ impl Draft {
     fn call(&mut self, call: String, function: String, mut frames: Option<&mut Frames>) {
         self.close(ItemStatus::Completed, frames.as_deref_mut());
         // Tokens of the marks around a call are part of no text.
-        self.waiting = Default::default();
+        self.waiting.clear();
         let (id, arguments) = (self.id("fc"), String::new());
         let status = ItemStatus::InProgress;
         self.add(ResponseItem::FunctionCall { id, status, call_id: call, name: function, arguments }, frames);
@@ -242,8 +237,7 @@ impl Draft {
         let item = if holds == Holds::Text {
             ResponseItem::Message { id: self.id("msg"), status, role: ItemRole::Assistant, content }
         } else {
-            let (tokens, _) = std::mem::take(&mut self.waiting);
-            self.reasoning_tokens += tokens;
+            self.waiting.clear();
             ResponseItem::Reasoning { id: self.id("rs"), status, summary, content: Vec::new() }
         };
         self.add(item, frames.as_deref_mut());
