@@ -337,8 +337,10 @@ pub struct ResponseDeleted {
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ResponseQuery {
-    /// Not supported: a response is read as it stands.
+    /// In events, of a response that was asked for with `background` and `stream`: those that came, and those that come.
     pub stream: Option<bool>,
+    /// With `stream`: only events behind the one of this number.
+    pub starting_after: Option<u64>,
 }
 
 /// Which items are listed.

@@ -25,8 +25,16 @@ pub(super) struct Draft {
     /// Of tokens that came before it was known to which item they belong.
     waiting: Vec<TokenLogprob>,
     reason: Option<FinishReason>,
-    /// Number of the next event.
+    numbers: Numbers,
+}
+
+/// The numbers of a response's events, from 0.
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbers {
+    /// Of the next event.
     next: u64,
+    /// Of the first that is told.
+    first: u64,
 }
 
 /// What an item holds.
@@ -41,13 +49,24 @@ impl Draft {
     /// A response of which nothing is known yet.
     pub(super) fn new(response: ResponseObject, logprobs: Option<u32>) -> Self {
         let stem = response.id.trim_start_matches(account::ResponseId::PREFIX).to_owned();
-        let (waiting, reason, next) = Default::default();
-        Self { response, stem, open: false, logprobs, waiting, reason, next }
+        let (waiting, reason, numbers) = Default::default();
+        Self { response, stem, open: false, logprobs, waiting, reason, numbers }
+    }
+
+    /// The same, for somebody who knows the events up to this number.
+    pub(super) fn telling_behind(mut self, known: Option<u64>) -> Self {
+        self.numbers.first = known.map_or(0, |known| known.saturating_add(1));
+        self
     }
 
     /// The response as it stands.
     pub(super) fn response(&self) -> &ResponseObject {
         &self.response
+    }
+
+    /// As [`Self::new`] took them.
+    pub(super) fn logprobs(&self) -> Option<u32> {
+        self.logprobs
     }
 
     /// Ends what is known of it here.
@@ -58,18 +77,18 @@ impl Draft {
     /// Says that there is one, and how far it is.
     pub(super) fn begin(&mut self, frames: &mut Frames) {
         let response = &self.response;
-        tell(&mut self.next, Some(&mut *frames), Kind::Created { response });
+        tell(&mut self.numbers, Some(&mut *frames), Kind::Created { response });
         let standing = match response.status {
             ResponseStatus::Queued => Kind::Queued { response },
             _ => Kind::InProgress { response },
         };
-        tell(&mut self.next, Some(frames), standing);
+        tell(&mut self.numbers, Some(frames), standing);
     }
 
     /// Says that its turn has come.
     pub(super) fn start(&mut self, frames: Option<&mut Frames>) {
         self.response.status = ResponseStatus::InProgress;
-        tell(&mut self.next, frames, Kind::InProgress { response: &self.response });
+        tell(&mut self.numbers, frames, Kind::InProgress { response: &self.response });
     }
 
     /// Takes what an event says, and appends what there is to say of it. Of a terminal event it says nothing:
@@ -136,7 +155,7 @@ impl Draft {
             // There is no event that says `cancelled`.
             _ => Kind::Incomplete { response },
         };
-        tell(&mut self.next, Some(frames), last);
+        tell(&mut self.numbers, Some(frames), last);
     }
 
     fn count(&mut self, usage: Usage) {
@@ -182,7 +201,7 @@ impl Draft {
         let Some(ResponseItem::Message { id, content, .. }) = self.response.output.last_mut() else { return };
         let (item_id, content_index, delta) = (&*id, CONTENT_INDEX, text);
         let event = Kind::OutputTextDelta { item_id, output_index, content_index, delta, logprobs: &new };
-        tell(&mut self.next, frames, event);
+        tell(&mut self.numbers, frames, event);
         if let Some(ResponsePart::OutputText { text: all, logprobs, .. }) = content.last_mut() {
             all.push_str(text);
             logprobs.extend(new);
@@ -199,7 +218,7 @@ impl Draft {
         let output_index = self.response.output.len() - 1;
         let Some(ResponseItem::Reasoning { id, content, .. }) = self.response.output.last_mut() else { return };
         let (item_id, content_index, delta) = (&*id, CONTENT_INDEX, &*text);
-        tell(&mut self.next, frames, Kind::ReasoningTextDelta { item_id, output_index, content_index, delta });
+        tell(&mut self.numbers, frames, Kind::ReasoningTextDelta { item_id, output_index, content_index, delta });
         if let Some(part) = content.last_mut() {
             part.text.push_str(&text);
         }
@@ -222,7 +241,7 @@ impl Draft {
         let output_index = self.response.output.len() - 1;
         let Some(ResponseItem::FunctionCall { id, arguments, .. }) = self.response.output.last_mut() else { return };
         let item_id = &*id;
-        tell(&mut self.next, frames, Kind::FunctionCallArgumentsDelta { item_id, output_index, delta });
+        tell(&mut self.numbers, frames, Kind::FunctionCallArgumentsDelta { item_id, output_index, delta });
         arguments.push_str(delta);
     }
 
@@ -247,13 +266,13 @@ impl Draft {
             Some(ResponseItem::Message { id: item_id, content, .. }) => {
                 let empty = ResponsePart::output(String::new());
                 let part = EventPart::Text(&empty);
-                tell(&mut self.next, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
+                tell(&mut self.numbers, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
                 content.push(empty);
             }
             Some(ResponseItem::Reasoning { id: item_id, content, .. }) => {
                 let empty = ReasoningPart::new(String::new());
                 let part = EventPart::Reasoning(&empty);
-                tell(&mut self.next, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
+                tell(&mut self.numbers, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
                 content.push(empty);
             }
             _ => {}
@@ -262,7 +281,7 @@ impl Draft {
 
     fn add(&mut self, item: ResponseItem, frames: Option<&mut Frames>) {
         let output_index = self.response.output.len();
-        tell(&mut self.next, frames, Kind::OutputItemAdded { output_index, item: &item });
+        tell(&mut self.numbers, frames, Kind::OutputItemAdded { output_index, item: &item });
         self.response.output.push(item);
         self.open = true;
     }
@@ -272,7 +291,7 @@ impl Draft {
         if !std::mem::replace(&mut self.open, false) {
             return;
         }
-        let (next, content_index) = (&mut self.next, CONTENT_INDEX);
+        let (numbers, content_index) = (&mut self.numbers, CONTENT_INDEX);
         let output_index = self.response.output.len().saturating_sub(1);
         match self.response.output.last_mut() {
             Some(ResponseItem::Message { id: item_id, status, content, .. }) => {
@@ -283,10 +302,10 @@ impl Draft {
                         ResponsePart::InputText { text } => (&*text, &[][..]),
                     };
                     let done = Kind::OutputTextDone { item_id, output_index, content_index, text, logprobs };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                     let part = EventPart::Text(part);
                     let done = Kind::ContentPartDone { item_id, output_index, content_index, part };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                 }
             }
             Some(ResponseItem::Reasoning { id: item_id, status, content, .. }) => {
@@ -294,30 +313,30 @@ impl Draft {
                 for part in content {
                     let text = &*part.text;
                     let done = Kind::ReasoningTextDone { item_id, output_index, content_index, text };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                     let part = EventPart::Reasoning(part);
                     let done = Kind::ContentPartDone { item_id, output_index, content_index, part };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                 }
             }
             Some(ResponseItem::FunctionCall { id: item_id, status, name, arguments, .. }) => {
                 *status = ends;
                 let done = Kind::FunctionCallArgumentsDone { item_id, output_index, name, arguments };
-                tell(next, frames.as_deref_mut(), done);
+                tell(numbers, frames.as_deref_mut(), done);
             }
             Some(ResponseItem::FunctionCallOutput { .. }) | None => return,
         }
         if let Some(item) = self.response.output.last() {
-            tell(next, frames, Kind::OutputItemDone { output_index, item });
+            tell(numbers, frames, Kind::OutputItemDone { output_index, item });
         }
     }
 }
 
 /// Numbers an event, and appends it where there is somebody to read it.
-fn tell(next: &mut u64, frames: Option<&mut Frames>, event: Kind<'_>) {
-    let sequence_number = *next;
-    *next += 1;
-    if let Some(frames) = frames {
+fn tell(numbers: &mut Numbers, frames: Option<&mut Frames>, event: Kind<'_>) {
+    let sequence_number = numbers.next;
+    numbers.next += 1;
+    if let Some(frames) = frames.filter(|_| sequence_number >= numbers.first) {
         let name = event.name();
         frames.event(name, &ResponseEvent { event, sequence_number });
     }
@@ -336,3 +355,5 @@ fn failure(error: &ApiError) -> ResponseFailure {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::blank;

@@ -12,7 +12,7 @@ fn draft(logprobs: Option<u32>) -> Draft {
 }
 
 /// A response of which nothing is known yet.
-fn blank() -> ResponseObject {
+pub(in crate::routes::openai::responses) fn blank() -> ResponseObject {
     ResponseObject {
         id: "resp_7".into(),
         object: "response",
