@@ -274,6 +274,13 @@ impl Kept {
         self.0.lock().unwrap().rows.clone()
     }
 
+    /// Forgets what was settled and kept.
+    pub fn forget(&self) {
+        let mut ledger = self.0.lock().unwrap();
+        ledger.rows.clear();
+        ledger.responses.clear();
+    }
+
     /// From now on no response is kept.
     pub fn refuse_responses(&self) {
         self.0.lock().unwrap().refuses_responses = true;
