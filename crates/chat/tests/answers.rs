@@ -98,6 +98,7 @@ fn a_call_that_breaks_inside_of_its_arguments() {
     check(QWEN, "<function=f><parameter=a>\nx\n</parameter> oops", "oops", r#"{"a":"x"}"#);
     check(QWEN, "<tool_call><function=f><parameter=a>1</parameter></tool_call>", "", r#"{"a":"1"}"#);
     check(GEMMA, "<|tool_call>call:f{a:1]}", "]}", r#"{"a":1}"#);
+    check(GEMMA, "<|tool_call>call:f{a:]}", "]}", r#"{"a":""}"#);
     check(MISTRAL, r#"[TOOL_CALLS]f[ARGS]{"a" 1}"#, "1}", r#"{"a":null}"#);
     check(DEEPSEEK, r#"<｜tool▁call▁begin｜>f<｜tool▁sep｜>{"a":"b"}}"#, "}", r#"{"a":"b"}"#);
     check(HARMONY, r#" to=functions.f<|channel|>commentary<|message|>{"a":[<|call|>"#, "", r#"{"a":[]}"#);
