@@ -1,99 +1,12 @@
 //! What an answer's text means, whole and however it is cut into pieces.
 
-use chat::{Delta, Dialect, ToolSignature};
+mod exercise;
+
+use std::{fs, path::Path};
+
+use chat::Dialect;
+use exercise::*;
 use proptest::prelude::*;
-
-/// An answer, put together from its deltas.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Answer {
-    text: String,
-    reasoning: String,
-    /// Names and arguments.
-    calls: Vec<(String, String)>,
-    ended_in_calls: bool,
-}
-
-impl Answer {
-    fn text(text: &str) -> Self {
-        Self { text: text.into(), ..Self::default() }
-    }
-
-    fn called(text: &str, calls: &[(&str, &str)]) -> Self {
-        let calls = calls.iter().map(|(name, arguments)| ((*name).to_owned(), (*arguments).to_owned())).collect();
-        Self { calls, ended_in_calls: true, ..Self::text(text) }
-    }
-
-    fn unfinished(self) -> Self {
-        Self { ended_in_calls: false, ..self }
-    }
-
-    fn thought(self, reasoning: &str) -> Self {
-        Self { reasoning: reasoning.into(), ..self }
-    }
-}
-
-/// A dialect, by a template that holds its marks.
-#[derive(Debug, Clone, Copy)]
-struct Model {
-    template: &'static str,
-    prompt: &'static str,
-    tools: bool,
-}
-
-fn model(template: &'static str) -> Model {
-    Model { template, prompt: "", tools: true }
-}
-
-impl Model {
-    fn read(self, pieces: &[&str]) -> Answer {
-        let tool = |name: &str, other: &[&str]| ToolSignature {
-            name: name.to_owned(),
-            other_than_text: other.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        let tools = if self.tools { vec![tool("f", &["n", "list"]), tool("get_weather", &[])] } else { Vec::new() };
-        let mut parser = Dialect::of(self.template).parser(self.prompt, tools);
-        let mut answer = Answer::default();
-        let mut deltas: Vec<Delta> = pieces.iter().flat_map(|piece| parser.push(piece)).collect();
-        deltas.extend(parser.finish());
-        for delta in deltas {
-            match delta {
-                Delta::Text(text) => answer.text.push_str(&text),
-                Delta::Reasoning(text) => answer.reasoning.push_str(&text),
-                Delta::Call { name } => answer.calls.push((name, String::new())),
-                Delta::Arguments(text) => {
-                    answer.calls.last_mut().expect("arguments belong to a call").1.push_str(&text)
-                }
-            }
-        }
-        answer.ended_in_calls = parser.ended_in_calls();
-        answer
-    }
-
-    /// The whole text, every pair of pieces, and all characters alone give what is expected.
-    #[track_caller]
-    fn check(self, text: &str, expect: &Answer) {
-        assert_eq!(self.read(&[text]), *expect, "{text}");
-        for (cut, _) in text.char_indices() {
-            assert_eq!(self.read(&[&text[..cut], &text[cut..]]), *expect, "{} | {}", &text[..cut], &text[cut..]);
-        }
-        let characters: Vec<String> = text.chars().map(String::from).collect();
-        let characters: Vec<&str> = characters.iter().map(String::as_str).collect();
-        assert_eq!(self.read(&characters), *expect, "{text}");
-    }
-}
-
-const HERMES: &str = "<tool_call>\n{{ call|tojson }}\n</tool_call>";
-const QWEN: &str = "<think><tool_call>\n<function=name>";
-const LLAMA: &str = "<|python_tag|>";
-const MISTRAL: &str = "[TOOL_CALLS]";
-const GEMMA: &str = "<|tool_call>call:<tool_call|><|channel>thought\\n<channel|>";
-const HARMONY: &str = "<|start|>assistant<|channel|>final<|message|>";
-const DEEPSEEK: &str = "<｜tool▁calls▁begin｜></think>";
-const DSML: &str = "｜DSML｜<think>";
-const KIMI: &str = "<|tool_call_argument_begin|>";
-const MINIMAX: &str = "<minimax:tool_call>";
-const PLAIN: &str = "{{ messages }}";
-const ALL: [&str; 11] = [HERMES, QWEN, LLAMA, MISTRAL, GEMMA, HARMONY, DEEPSEEK, DSML, KIMI, MINIMAX, PLAIN];
 
 #[test]
 fn text_without_calls_is_text() {
@@ -185,6 +98,7 @@ fn a_call_that_breaks_inside_of_its_arguments() {
     check(QWEN, "<function=f><parameter=a>\nx\n</parameter> oops", "oops", r#"{"a":"x"}"#);
     check(QWEN, "<tool_call><function=f><parameter=a>1</parameter></tool_call>", "", r#"{"a":"1"}"#);
     check(GEMMA, "<|tool_call>call:f{a:1]}", "]}", r#"{"a":1}"#);
+    check(GEMMA, "<|tool_call>call:f{a:]}", "]}", r#"{"a":""}"#);
     check(MISTRAL, r#"[TOOL_CALLS]f[ARGS]{"a" 1}"#, "1}", r#"{"a":null}"#);
     check(DEEPSEEK, r#"<｜tool▁call▁begin｜>f<｜tool▁sep｜>{"a":"b"}}"#, "}", r#"{"a":"b"}"#);
     check(HARMONY, r#" to=functions.f<|channel|>commentary<|message|>{"a":[<|call|>"#, "", r#"{"a":[]}"#);
@@ -322,7 +236,11 @@ fn harmony() {
     );
     check(
         "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>commentary<|message|>I look.<|end|><|start|>assistant<|channel|>analysis<|message|>b<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\": \"<|\"}<|call|>",
-        Answer::called("I look.", &[("f", r#"{"a":"<|"}"#)]).thought("a\n\nb"),
+        Answer::called("I look.", &[("f", r#"{"a":"<|"}"#)]).thought("ab"),
+    );
+    check(
+        "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>b<|end|>",
+        Answer::default().thought("a\n\nb"),
     );
     check(" to=functions.f<|channel|>commentary json<|message|>{}", Answer::called("", &[("f", "{}")]));
     check("Hello", Answer::text("Hello"));
@@ -423,13 +341,7 @@ proptest! {
         cuts.extend([0, text.len()]);
         cuts.sort_unstable();
         let pieces: Vec<&str> = cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();
-        let whole = model.read(&[&text]);
-        prop_assert_eq!(&model.read(&pieces), &whole, "{:?}", pieces);
-        let valid = |arguments: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(arguments).is_ok();
-        let unfinished = usize::from(!whole.ended_in_calls && !whole.calls.is_empty());
-        for (_, arguments) in &whole.calls[..whole.calls.len() - unfinished] {
-            prop_assert!(valid(arguments), "{} in {}", arguments, text);
-        }
+        let whole = model.holds(&text, &pieces);
         if whole.calls.is_empty() && template != HARMONY {
             // Nothing is lost but the tags of reasoning and the white space around it.
             let letters = |text: &str| {
@@ -439,6 +351,36 @@ proptest! {
             prop_assert_eq!(letters(&(whole.reasoning.clone() + " " + &whole.text)), letters(&text), "{} {:?}", text, whole);
         }
     }
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_holds_all_that_it_should() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/answers");
+    let mut dialects = [0; ALL.len()];
+    for entry in fs::read_dir(corpus).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        dialects[usize::from(bytes[0]) % ALL.len()] += 1;
+        answer(&bytes);
+    }
+    assert!(dialects.iter().all(|files| *files > 0), "{dialects:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
+    /// The fuzzer's own input, as far as a compiler without a fuzzer comes.
+    #[test]
+    fn no_answer_whatever_breaks_a_parser(
+        setting in any::<[u8; 3]>(),
+        fragments in prop::collection::vec(fragment(), 0..40),
+    ) {
+        answer(&[&setting, fragments.concat().as_bytes()].concat());
+    }
+}
+
+/// `ANSWER_CASES` tries more than an ordinary run has time for.
+fn cases() -> u32 {
+    std::env::var("ANSWER_CASES").map_or(1500, |cases| cases.parse().expect("a number of cases"))
 }
 
 /// Templates of families that reason: marks, the end of the prompt, what the model begins with, and the header of an answer.

@@ -87,6 +87,17 @@ fn what_a_model_said_in_one_turn_renders_again_in_every_template() {
 }
 
 #[test]
+fn a_tool_is_described_as_openais_api_describes_it() {
+    let text = render(&chat("Qwen-Qwen3-0.6B"), &all_in_one_turn()).text;
+    let tool = r#"{"type": "function", "function": {"name": "get_weather", "description": "The weather of a city", "parameters": {"type": "object", "required": ["city"], "#;
+    assert!(text.contains(tool), "{text}");
+    for name in names() {
+        let text = render(&chat(&name), &all_in_one_turn()).text;
+        assert!(!text.contains("r#"), "{name} has a name as Rust writes it:\n{text}");
+    }
+}
+
+#[test]
 fn instructions_are_never_lost_wherever_they_stand() {
     let turn = |role, content: &str| Message::new(role, content);
     let conversation = Conversation {

@@ -85,8 +85,9 @@ impl Prepared for Ready {
     }
 
     fn run(self: Box<Self>) -> Result<EventStream, Error> {
-        let text = |_| Event::Text { choice: 0, text: "word ".into(), tokens: 1, logprobs: vec![] };
-        let usage = Usage { prompt_tokens: 7, cached_tokens: 0, completion_tokens: 8 };
+        let text =
+            |_| Event::Text { choice: 0, text: "word ".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] };
+        let usage = Usage { prompt_tokens: 7, cached_tokens: 0, completion_tokens: 8, reasoning_tokens: 0 };
         let end = [Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None }, Event::Done(usage)];
         Ok(stream::iter((0..8).map(text).chain(end)).boxed())
     }

@@ -7,6 +7,7 @@
 
 mod admission;
 mod annex;
+mod apart;
 mod body;
 mod caller;
 mod config;

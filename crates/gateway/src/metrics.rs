@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn classes_of_tokens_do_not_overlap() {
         let metrics = Metrics::default();
-        metrics.tokens(Usage { prompt_tokens: 10, cached_tokens: 4, completion_tokens: 7 });
+        metrics.tokens(Usage { prompt_tokens: 10, cached_tokens: 4, completion_tokens: 7, reasoning_tokens: 0 });
         let text = metrics.render(Load::default());
         for line in [r#"{class="prompt"} 6"#, r#"{class="cached"} 4"#, r#"{class="completion"} 7"#] {
             assert!(text.contains(&format!("modelworks_tokens_total{line}\n")), "{text}");

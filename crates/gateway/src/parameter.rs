@@ -80,6 +80,17 @@ pub(crate) fn absent(parameters: &[(&str, Option<&Value>)]) -> Result<(), ApiErr
     }
 }
 
+/// Refuses values of a parameter that are known and not served here.
+pub(crate) fn only(parameter: &str, value: Option<&str>, served: &[&str]) -> Result<(), ApiError> {
+    match value {
+        Some(value) if !served.contains(&value) => {
+            let message = format!("{parameter} {value:?} is not supported here; {} is", served.join(" or "));
+            Err(ApiError::unsupported(parameter, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a parameter that is not served here.
 pub(crate) fn not_supported(parameter: &str) -> ApiError {
     ApiError::unsupported(parameter, format!("{parameter} is not supported here; leave it out"))

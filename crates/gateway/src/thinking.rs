@@ -14,13 +14,14 @@ pub(crate) struct Thinking {
 }
 
 /// Most tokens of thinking that a word stands for. docs/api.md has the table.
-const BUDGETS: [(&str, Option<u32>); 6] = [
+const BUDGETS: [(&str, Option<u32>); 7] = [
     ("none", Some(0)),
     ("minimal", Some(512)),
     ("low", Some(1024)),
     ("medium", Some(8192)),
     ("high", Some(24576)),
     ("xhigh", None),
+    ("max", None),
 ];
 
 impl Thinking {
@@ -28,7 +29,8 @@ impl Thinking {
     pub(crate) fn of_effort(parameter: &str, word: Option<String>) -> Result<Self, ApiError> {
         let Some(word) = word else { return Ok(Self::default()) };
         let Some(&(_, budget)) = BUDGETS.iter().find(|(known, _)| *known == word) else {
-            let message = format!("{parameter} must be none, minimal, low, medium, high or xhigh, but it is {word:?}");
+            let words: Vec<&str> = BUDGETS.iter().map(|(known, _)| *known).collect();
+            let message = format!("{parameter} must be one of {}, but it is {word:?}", words.join(", "));
             return Err(ApiError::invalid(parameter, message));
         };
         if budget == Some(0) {

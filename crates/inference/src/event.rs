@@ -23,6 +23,8 @@ pub enum Event {
         /// Generated tokens that were committed since the last event of this choice. Over all of them the sum is
         /// [`Usage::completion_tokens`]. A prompt that is repeated counts for nothing.
         tokens: u64,
+        /// How many of these the model generated while it was thinking, with the marks that begin and end that.
+        reasoning_tokens: u64,
         /// The tokens that became certain since the last event of this choice; filled when log-probabilities were asked for.
         logprobs: Vec<TokenLogprob>,
     },
@@ -124,4 +126,21 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Generated tokens over all choices, each up to and including the token that completed a stop.
     pub completion_tokens: u64,
+    /// How many of the generated tokens are the model's reasoning, with the marks around it.
+    pub reasoning_tokens: u64,
+}
+
+impl Usage {
+    /// Counts what an event of a running answer says.
+    pub fn count(&mut self, event: &Event) {
+        match event {
+            Event::Started { cached_tokens } => self.cached_tokens = *cached_tokens,
+            Event::Text { tokens, reasoning_tokens, .. } => {
+                self.completion_tokens += tokens;
+                self.reasoning_tokens += reasoning_tokens;
+            }
+            Event::Done(usage) | Event::Failed { usage, .. } => *self = *usage,
+            Event::Reasoning { .. } | Event::ToolCall { .. } | Event::Arguments { .. } | Event::Finished { .. } => {}
+        }
+    }
 }

@@ -19,12 +19,14 @@ pub(crate) struct Counts {
     prompt: u64,
     cached: AtomicU64,
     completion: AtomicU64,
+    reasoning: AtomicU64,
 }
 
 impl Counts {
     /// Nothing but the prompt's tokens.
     pub fn new(prompt: u64) -> Self {
-        Self { prompt, cached: AtomicU64::new(0), completion: AtomicU64::new(0) }
+        let (cached, completion, reasoning) = Default::default();
+        Self { prompt, cached, completion, reasoning }
     }
 
     /// So many of the prompt's tokens came from the prefix cache. Said by the first choice alone: the others find what
@@ -38,11 +40,17 @@ impl Counts {
         self.completion.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// So many of the tokens that were committed turned out to be reasoning.
+    pub fn add_reasoning(&self, tokens: u64) {
+        self.reasoning.fetch_add(tokens, Ordering::Relaxed);
+    }
+
     fn usage(&self) -> Usage {
         Usage {
             prompt_tokens: self.prompt,
             cached_tokens: self.cached.load(Ordering::Relaxed),
             completion_tokens: self.completion.load(Ordering::Relaxed),
+            reasoning_tokens: self.reasoning.load(Ordering::Relaxed),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Choice {
     pub fn new(index: u32, tokens: Tokens, tokenizer: Arc<Tokenizer>, rules: Rules, counts: Arc<Counts>) -> Self {
         let mut ready = VecDeque::new();
         if let Some(prompt) = &rules.echo {
-            ready.push_back(Event::Text { choice: index, text: prompt.clone(), tokens: 0, logprobs: Vec::new() });
+            ready.push_back(plain(index, prompt.clone(), 0, Vec::new()));
         }
         Self {
             index,
@@ -121,7 +121,7 @@ impl Choice {
     fn prompt_token(&mut self, token: &Token) {
         let text = self.prompt_text.push(token.id);
         let logprobs = vec![self.logprob(token)];
-        self.ready.push_back(Event::Text { choice: self.index, text, tokens: 0, logprobs });
+        self.ready.push_back(plain(self.index, text, 0, logprobs));
     }
 
     fn token(&mut self, token: &Token) {
@@ -172,8 +172,14 @@ impl Choice {
     /// A token whose text is held back is reported at once all the same: whoever leaves next has got it.
     fn text(&mut self, text: String, tokens: u64, logprobs: Vec<TokenLogprob>) {
         match &mut self.reader {
-            None => self.ready.push_back(Event::Text { choice: self.index, text, tokens, logprobs }),
-            Some(reader) => self.ready.extend(reader.push(&text, tokens, logprobs)),
+            None => self.ready.push_back(plain(self.index, text, tokens, logprobs)),
+            Some(reader) => {
+                let events = reader.push(&text, tokens, logprobs);
+                if let Some(Event::Text { reasoning_tokens, .. }) = events.first() {
+                    self.counts.add_reasoning(*reasoning_tokens);
+                }
+                self.ready.extend(events);
+            }
         }
     }
 
@@ -209,6 +215,11 @@ impl Choice {
                 .collect(),
         }
     }
+}
+
+/// Text that is no reasoning.
+fn plain(choice: u32, text: String, tokens: u64, logprobs: Vec<TokenLogprob>) -> Event {
+    Event::Text { choice, text, tokens, reasoning_tokens: 0, logprobs }
 }
 
 #[cfg(test)]

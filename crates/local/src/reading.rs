@@ -66,15 +66,18 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// What became certain with `text`. The first event is a text, maybe an empty one, that reports the tokens.
+    /// What became certain with `text`. The first event is a text, maybe an empty one, that reports the tokens. They are
+    /// reasoning where the model was thinking before them or is behind them.
     pub fn push(&mut self, text: &str, tokens: u64, logprobs: Vec<TokenLogprob>) -> Vec<Event> {
         let choice = self.choice;
+        let was_thinking = self.parser.is_thinking();
         let mut deltas = self.parser.push(text).into_iter().peekable();
+        let reasoning_tokens = if was_thinking || self.parser.is_thinking() { tokens } else { 0 };
         let text = match deltas.next_if(|delta| matches!(delta, Delta::Text(_))) {
             Some(Delta::Text(text)) => text,
             _ => String::new(),
         };
-        let mut events = vec![Event::Text { choice, text, tokens, logprobs }];
+        let mut events = vec![Event::Text { choice, text, tokens, reasoning_tokens, logprobs }];
         events.extend(deltas.map(|delta| self.event(delta)));
         events
     }
@@ -89,7 +92,7 @@ impl Reader {
     fn event(&mut self, delta: Delta) -> Event {
         let choice = self.choice;
         match delta {
-            Delta::Text(text) => Event::Text { choice, text, tokens: 0, logprobs: Vec::new() },
+            Delta::Text(text) => Event::Text { choice, text, tokens: 0, reasoning_tokens: 0, logprobs: Vec::new() },
             Delta::Reasoning(text) => Event::Reasoning { choice, text },
             Delta::Call { name } => {
                 self.calls += 1;

@@ -9,7 +9,8 @@ mod stream;
 
 pub use error::{ErrorBody, ErrorResponse};
 pub use messages::{
-    Block, Content, ContentBlock, InputMessage, Message, MessagesRequest, Thinking, TokenCount, Tool, ToolChoice, Usage,
+    Block, Content, ContentBlock, InputMessage, Message, MessagesRequest, OutputTokensDetails, Thinking, TokenCount,
+    Tool, ToolChoice, Usage,
 };
 pub use model::{Model, ModelList, ModelPage};
 pub use stream::{BlockDelta, MessageDelta, StreamEvent};

@@ -82,6 +82,8 @@ pub struct Usage {
     pub total_tokens: u64,
     /// Of the prompt's tokens.
     pub prompt_tokens_details: PromptTokensDetails,
+    /// Of the generated tokens.
+    pub completion_tokens_details: CompletionTokensDetails,
 }
 
 /// How the prompt's tokens came to be computed.
@@ -89,6 +91,13 @@ pub struct Usage {
 pub struct PromptTokensDetails {
     /// Tokens that came from the prefix cache.
     pub cached_tokens: u64,
+}
+
+/// What the generated tokens were for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CompletionTokensDetails {
+    /// Tokens that were generated while the model thought, the marks around it included.
+    pub reasoning_tokens: u64,
 }
 
 #[cfg(test)]
@@ -157,8 +166,10 @@ mod tests {
             completion_tokens: 3,
             total_tokens: 5,
             prompt_tokens_details: PromptTokensDetails { cached_tokens: 1 },
+            completion_tokens_details: CompletionTokensDetails { reasoning_tokens: 2 },
         };
-        let expect = json!({"prompt_tokens":2,"completion_tokens":3,"total_tokens":5,"prompt_tokens_details":{"cached_tokens":1}});
+        let expect = json!({"prompt_tokens":2,"completion_tokens":3,"total_tokens":5,
+            "prompt_tokens_details":{"cached_tokens":1},"completion_tokens_details":{"reasoning_tokens":2}});
         assert_eq!(chunk(Some(Some(usage)))["usage"], expect);
     }
 }

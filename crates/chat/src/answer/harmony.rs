@@ -49,7 +49,7 @@ const MOST_HEADER: usize = 512;
 /// Reads an answer in harmony.
 ///
 /// What goes to a recipient is a call, the analysis channel is reasoning, everything else is text. Messages of one kind
-/// are set apart by an empty line.
+/// that follow each other are set apart by an empty line.
 #[derive(Debug)]
 pub(super) struct Harmony {
     markers: Markers,
@@ -57,8 +57,18 @@ pub(super) struct Harmony {
     calls: bool,
     at: At,
     writer: Writer,
-    /// Text, reasoning: something was said, and in an earlier message.
-    said: [(bool, bool); 2],
+    /// What came last, where there was anything.
+    latest: Option<Said>,
+    /// A message has begun since.
+    anew: bool,
+}
+
+/// What is said of what a message holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Text,
+    Reasoning,
+    Call,
 }
 
 #[derive(Debug)]
@@ -73,8 +83,8 @@ enum At {
 
 impl Harmony {
     pub(super) fn new(calls: bool) -> Self {
-        let said = [(false, false); 2];
-        Self { markers: Markers::new(MARKS), calls, at: At::Header(String::new()), writer: Writer::default(), said }
+        let (markers, at, writer) = (Markers::new(MARKS), At::Header(String::new()), Writer::default());
+        Self { markers, calls, at, writer, latest: None, anew: false }
     }
 
     /// Whether the next character is reasoning, unless it ends that.
@@ -122,12 +132,12 @@ impl Harmony {
                     self.say_all(&header, out);
                 }
             }
-            At::Text => self.say(0, c, out),
-            At::Reasoning => self.say(1, c, out),
+            At::Text => self.say(Said::Text, c, out),
+            At::Reasoning => self.say(Said::Reasoning, c, out),
             At::Behind if c.is_whitespace() => {}
             At::Behind => {
                 self.at = At::Text;
-                self.say(0, c, out);
+                self.say(Said::Text, c, out);
             }
             At::Arguments(json) => {
                 let mut new = String::new();
@@ -141,7 +151,7 @@ impl Harmony {
                     Err(Malformed) => {
                         self.break_off(out);
                         self.at = At::Text;
-                        self.say(0, c, out);
+                        self.say(Said::Text, c, out);
                     }
                 }
             }
@@ -162,7 +172,7 @@ impl Harmony {
                 self.break_off(out);
                 let begins = matches!(marker, START | CHANNEL);
                 self.at = At::Header(if begins { marker.to_owned() } else { String::new() });
-                self.said.iter_mut().for_each(|(now, before)| *before |= *now);
+                self.anew = true;
             }
         }
     }
@@ -178,7 +188,10 @@ impl Harmony {
             (Some(recipient), _) if self.calls => {
                 let name = recipient.strip_prefix("functions.").unwrap_or(recipient);
                 match self.writer.begin(name, out) {
-                    Ok(()) => At::Arguments(Json::default()),
+                    Ok(()) => {
+                        self.latest = Some(Said::Call);
+                        At::Arguments(Json::default())
+                    }
                     Err(Malformed) => At::Text,
                 }
             }
@@ -196,22 +209,21 @@ impl Harmony {
 
     fn say_all(&mut self, text: &str, out: &mut Deltas) {
         self.at = At::Text;
-        text.chars().for_each(|c| self.say(0, c, out));
+        text.chars().for_each(|c| self.say(Said::Text, c, out));
     }
 
-    /// Text (0) or reasoning (1).
-    fn say(&mut self, kind: usize, c: char, out: &mut Deltas) {
-        let (now, before) = &mut self.said[kind];
-        let apart = if std::mem::take(before) { "\n\n" } else { "" };
-        *now = true;
+    /// A character of a text or of reasoning.
+    fn say(&mut self, what: Said, c: char, out: &mut Deltas) {
+        let apart = if std::mem::take(&mut self.anew) && self.latest == Some(what) { "\n\n" } else { "" };
+        self.latest = Some(what);
         let mut bytes = [0; 4];
         let c = c.encode_utf8(&mut bytes);
-        if kind == 0 {
-            out.text(apart);
-            out.text(c);
-        } else {
+        if what == Said::Reasoning {
             out.reasoning(apart);
             out.reasoning(c);
+        } else {
+            out.text(apart);
+            out.text(c);
         }
     }
 }

@@ -215,7 +215,8 @@ pub(super) fn tool(tool: &Tool) -> Value {
         description: tool.description.as_deref().unwrap_or_default(),
         parameters: tool.parameters.as_ref(),
     };
-    context! { r#type => "function", function => Value::from(Serde(function)) }
+    // Not by `context!`, to which a keyword of Rust's is no name.
+    Value::from_pairs([("type", Value::from("function")), ("function", Value::from(Serde(function)))])
 }
 
 /// A turn as templates expect it: what is not there has no key.

@@ -48,25 +48,18 @@ impl Answers {
             };
             let first = u32::try_from(number).unwrap_or(u32::MAX).saturating_mul(self.choices);
             let prompt = &mut self.prompts[number];
+            if let Some(event) = &event {
+                prompt.usage.count(event);
+            }
             match event {
-                Some(Event::Started { cached_tokens }) => {
-                    prompt.usage.cached_tokens = cached_tokens;
-                    return Poll::Ready(Event::Started { cached_tokens });
-                }
-                Some(Event::Failed { error, usage }) => {
-                    prompt.usage = usage;
-                    return Poll::Ready(self.failed(error));
-                }
-                Some(Event::Done(usage)) => {
-                    (prompt.usage, prompt.done) = (usage, true);
+                Some(Event::Failed { error, .. }) => return Poll::Ready(self.failed(error)),
+                Some(Event::Done(_)) => {
+                    prompt.done = true;
                     if self.prompts.iter().all(|prompt| prompt.done) {
                         return Poll::Ready(Event::Done(self.usage()));
                     }
                 }
                 Some(mut event) => {
-                    if let Event::Text { tokens, .. } = &event {
-                        prompt.usage.completion_tokens += tokens;
-                    }
                     if let Some(choice) = event.choice_mut() {
                         *choice = first.saturating_add(*choice);
                     }
@@ -93,6 +86,7 @@ fn add(one: Usage, other: Usage) -> Usage {
         prompt_tokens: one.prompt_tokens + other.prompt_tokens,
         cached_tokens: one.cached_tokens + other.cached_tokens,
         completion_tokens: one.completion_tokens + other.completion_tokens,
+        reasoning_tokens: one.reasoning_tokens + other.reasoning_tokens,
     }
 }
 
@@ -125,8 +119,9 @@ mod tests {
         Event::Finished { choice, reason: FinishReason::Stop, stop: None }
     }
 
+    /// Half of what is generated is reasoning.
     fn usage(prompt_tokens: u64, cached_tokens: u64, completion_tokens: u64) -> Usage {
-        Usage { prompt_tokens, cached_tokens, completion_tokens }
+        Usage { prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens: completion_tokens / 2 }
     }
 
     #[test]
@@ -148,14 +143,14 @@ mod tests {
 
     #[test]
     fn one_failure_ends_all_and_counts_what_the_others_ran() {
-        let failure = Event::Failed { error: Error::ShuttingDown, usage: usage(1, 0, 1) };
-        let text = |choice| Event::Text { choice, text: "a".into(), tokens: 2, logprobs: vec![] };
+        let failure = Event::Failed { error: Error::ShuttingDown, usage: usage(1, 0, 2) };
+        let text = |choice| Event::Text { choice, text: "a".into(), tokens: 2, reasoning_tokens: 1, logprobs: vec![] };
         let running = vec![Event::Started { cached_tokens: 1 }, text(0), text(0), text(0), finished(0)];
         let events = run(vec![running, vec![text(0), text(0), failure]], 1);
         // How many pieces of the first prompt were faster is the merge's affair.
         let pieces = events.iter().filter(|event| matches!(event, Event::Text { choice: 0, .. })).count();
         assert!(pieces > 0, "{events:?}");
-        let count = usage(2, 1, 1 + 2 * pieces as u64);
+        let count = usage(2, 1, 2 + 2 * pieces as u64);
         assert_eq!(events.last(), Some(&Event::Failed { error: Error::ShuttingDown, usage: count }));
     }
 

@@ -2,6 +2,8 @@
 
 use inference::{Event, FinishReason, TokenLogprob, Usage};
 
+use crate::apart::append;
+
 /// An answer in one piece.
 #[derive(Debug, Clone)]
 pub(crate) struct Whole {
@@ -100,6 +102,8 @@ impl Choice {
     }
 
     fn joined(&self, text: fn(&Part) -> Option<&String>) -> String {
-        self.parts.iter().filter_map(text).map(String::as_str).collect()
+        let mut joined = String::new();
+        self.parts.iter().filter_map(text).for_each(|text| append(&mut joined, text));
+        joined
     }
 }

@@ -37,7 +37,7 @@ async fn refused(body: Value, parameter: &str) {
 #[tokio::test]
 async fn a_message_is_answered_as_the_sdk_expects() {
     let backend = Scripted::new(|_| {
-        let counts = Usage { prompt_tokens: 5, cached_tokens: 3, completion_tokens: 4 };
+        let counts = Usage { prompt_tokens: 5, cached_tokens: 3, completion_tokens: 4, reasoning_tokens: 1 };
         Script::Events(vec![
             text(0, "Hi"),
             text(0, "!"),
@@ -50,7 +50,7 @@ async fn a_message_is_answered_as_the_sdk_expects() {
     let mut answer = answer.json();
     assert!(answer["id"].take().as_str().unwrap().starts_with("msg_"));
     let usage = json!({"input_tokens": 2, "cache_read_input_tokens": 3, "cache_creation_input_tokens": 0,
-        "output_tokens": 4});
+        "output_tokens": 4, "output_tokens_details": {"thinking_tokens": 1}});
     let expect = json!({"id": null, "type": "message", "role": "assistant", "model": "m",
         "content": [{"type": "text", "text": "Hi!"}], "stop_reason": "stop_sequence", "stop_sequence": "END",
         "usage": usage});
@@ -90,6 +90,8 @@ async fn every_option_of_a_message_reaches_the_backend() {
         "stop_sequences": ["END", "\n"], "temperature": 1, "top_p": 0.5, "top_k": 3,
         "metadata": {"user_id": "u"}, "service_tier": "auto", "tools": [], "tool_choice": {"type": "auto"},
         "thinking": {"type": "disabled"}, "output_config": {}, "cache_control": {"type": "ephemeral"},
+        "speed": "standard", "inference_geo": "global", "container": null, "mcp_servers": [],
+        "diagnostics": {"previous_message_id": null},
     });
     check(&app(backend.clone()), "POST", PATH, body, 200).await;
     let asked = backend.asked.lock().unwrap().pop().unwrap();
@@ -155,7 +157,17 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
         ("thinking.type", json!({"type": "sometimes"})),
         ("thinking", json!("on")),
         ("output_config", json!({"format": {"type": "xml"}})),
-        ("output_config.effort", json!({"effort": "low"})),
+        ("output_config.effort", json!({"effort": "none"})),
+        ("output_config.effort", json!({"effort": 5})),
+        ("output_config.task_budget", json!({"task_budget": {"type": "tokens", "total": 5}})),
+        ("thinking.type", json!({"type": "between_tools"})),
+        ("tools[0].allowed_callers", json!([{"name": "f", "input_schema": {}, "allowed_callers": ["code_execution"]}])),
+        ("service_tier", json!("priority")),
+        ("speed", json!("fast")),
+        ("inference_geo", json!("us")),
+        ("compaction", json!({"type": "summarize"})),
+        ("fallbacks", json!("default")),
+        ("thread", json!({"id": "t"})),
         ("output_config", json!([1])),
         ("output_format", json!({"type": "json_schema"})),
         ("mcp_servers", json!([{"type": "url"}])),
@@ -164,7 +176,12 @@ async fn what_cannot_be_honoured_is_refused_and_not_ignored() {
         let parameter = name.split(['[', '.']).next().unwrap();
         refused(ask(json!({ parameter: value })), name).await;
     }
-    refused(ask(json!({"container": "c", "count": false})), "container").await;
+    for only_where_it_runs in ["container", "billing_policy"] {
+        let body = ask(json!({only_where_it_runs: "c", "count": false}));
+        refused(body, only_where_it_runs).await;
+    }
+    let short = json!({"type": "adaptive", "display": "short"});
+    refused(ask(json!({"thinking": short, "count": false})), "thinking.display").await;
     let image = json!([{"type": "text", "text": "x"}, {"type": "image", "source": {"type": "url", "url": "u"}}]);
     let turn = |turn: Value| ask(json!({"messages": [{"role": "user", "content": "x"}, turn]}));
     refused(turn(json!({"role": "user", "content": image})), "messages[1].content[1].type").await;
@@ -206,6 +223,61 @@ async fn a_budget_of_thinking_reaches_the_backend() {
     check(&app, "POST", "/v1/messages/count_tokens", body, 200).await;
     let most = refused(ask(json!({"max_tokens": 1024, "thinking": enabled})), "thinking.budget_tokens");
     most.await;
+}
+
+#[tokio::test]
+async fn an_effort_bounds_the_thinking_as_openais_words_do_and_does_not_ask_for_it() {
+    let backend = Scripted::new(|_| Script::Events(says("x")));
+    let app = app(backend.clone());
+    let enabled = json!({"type": "enabled", "budget_tokens": 2000});
+    for (effort, thinking, expect) in [
+        ("low", json!(null), (None, Some("low"), Some(1024))),
+        ("medium", json!({"type": "adaptive"}), (Some(true), Some("medium"), Some(8192))),
+        ("high", json!({"type": "adaptive"}), (Some(true), Some("high"), Some(24576))),
+        ("xhigh", json!({"type": "adaptive"}), (Some(true), Some("xhigh"), None)),
+        ("max", json!({"type": "adaptive"}), (Some(true), Some("max"), None)),
+        ("low", enabled.clone(), (Some(true), Some("low"), Some(2000))),
+        ("low", json!({"type": "disabled"}), (Some(false), Some("low"), None)),
+    ] {
+        let body = json!({"max_tokens": 3000, "thinking": thinking, "output_config": {"effort": effort}});
+        check(&app, "POST", PATH, ask(body), 200).await;
+        let Input::Chat(chat) = backend.asked.lock().unwrap().pop().unwrap().input else { panic!("a conversation") };
+        assert_eq!((chat.thinking, chat.reasoning_effort.as_deref(), chat.thinking_budget), expect, "{effort}");
+    }
+}
+
+#[tokio::test]
+async fn thinking_that_is_not_to_be_shown_is_an_empty_block_and_may_come_back() {
+    let thought = || vec![Event::Reasoning { choice: 0, text: "secret".into() }];
+    let backend = Scripted::new(move |_| Script::Events([thought(), says("x")].concat()));
+    let app = app(backend.clone());
+    let thinking = json!({"type": "adaptive", "display": "omitted"});
+    let answer = check(&app, "POST", PATH, ask(json!({"thinking": thinking})), 200).await.json();
+    let block = json!({"type": "thinking", "thinking": "", "signature": "unsigned"});
+    assert_eq!(answer["content"], json!([block, {"type": "text", "text": "x"}]));
+    let stream = check(&app, "POST", PATH, ask(json!({"thinking": thinking, "stream": true})), 200).await;
+    assert!(stream.text().contains("signature_delta") && !stream.text().contains("secret"), "{}", stream.text());
+    let turns = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": answer["content"]},
+        {"role": "user", "content": "b"}]);
+    check(&app, "POST", PATH, ask(json!({"messages": turns})), 200).await;
+    let Input::Chat(chat) = backend.asked.lock().unwrap().pop().unwrap().input else { panic!("a conversation") };
+    assert_eq!((chat.messages[1].content.as_str(), &chat.messages[1].reasoning), ("x", &None));
+}
+
+#[tokio::test]
+async fn thinking_comes_back_with_any_signature_and_reaches_the_model_as_it_was_sent() {
+    let backend = Scripted::new(|_| Script::Events(says("x")));
+    let app = app(backend.clone());
+    for signature in [json!("unsigned"), json!("EqQBCgIYAhIM1gbcDa9GJwZA2b3h=="), json!(""), Value::Null] {
+        for thought in ["Hm.", " altered,\n\"ä\" \u{2028}🌧 "] {
+            let block = json!({"type": "thinking", "thinking": thought, "signature": signature});
+            let turns = json!([{"role": "user", "content": "a"}, {"role": "assistant", "content": [block]},
+                {"role": "user", "content": "b"}]);
+            check(&app, "POST", PATH, ask(json!({"messages": turns})), 200).await;
+            let Input::Chat(chat) = backend.asked.lock().unwrap().pop().unwrap().input else { panic!("a chat") };
+            assert_eq!(chat.messages[1].reasoning.as_deref(), Some(thought), "{signature}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ fn merge(mut body: Value, extra: Value) -> Value {
 #[tokio::test]
 async fn a_chat_is_answered_as_the_sdk_expects() {
     let backend = Scripted::new(|_| {
-        let counts = Usage { prompt_tokens: 5, cached_tokens: 3, completion_tokens: 4 };
+        let counts = Usage { prompt_tokens: 5, cached_tokens: 3, completion_tokens: 4, reasoning_tokens: 1 };
         Script::Events(vec![
             text(1, "Good"),
             text(0, "Hi"),
@@ -42,7 +42,8 @@ async fn a_chat_is_answered_as_the_sdk_expects() {
             "finish_reason": reason})
     };
     assert_eq!(answer["choices"], json!([choice(0, "Hi!", "stop"), choice(1, "Good", "length")]));
-    let usage = json!({"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 3}});
+    let usage = json!({"prompt_tokens": 5, "completion_tokens": 4, "total_tokens": 9,
+        "prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 1}});
     assert_eq!(answer["usage"], usage);
 }
 
@@ -126,7 +127,11 @@ async fn log_probabilities_have_the_shape_of_their_family() {
     let backend = Scripted::new(move |_| {
         let top = vec![token(b"b", Some(-0.25), vec![]), token(b"a", Some(-1.5), vec![])];
         let logprobs = vec![token(b"a", Some(-1.5), top)];
-        Script::Events(vec![Event::Text { choice: 0, text: "a".into(), tokens: 1, logprobs }, finished(0), done(1, 1)])
+        Script::Events(vec![
+            Event::Text { choice: 0, text: "a".into(), tokens: 1, reasoning_tokens: 0, logprobs },
+            finished(0),
+            done(1, 1),
+        ])
     });
     let app = app(backend.clone());
     let body = chat(json!({"logprobs": true, "top_logprobs": 2}));
@@ -388,4 +393,29 @@ async fn the_document_lists_every_route_and_no_other() {
     assert_eq!(document["components"]["securitySchemes"]["key"]["scheme"], "bearer");
     let header = &document["components"]["securitySchemes"]["x-api-key"];
     assert_eq!((&header["in"], &header["name"]), (&json!("header"), &json!("x-api-key")));
+}
+
+#[tokio::test]
+async fn running_counts_tell_what_was_thought_and_agree_with_the_last() {
+    let thought = |text: &str| {
+        let token = Event::Text { choice: 0, text: String::new(), tokens: 1, reasoning_tokens: 1, logprobs: vec![] };
+        [token, Event::Reasoning { choice: 0, text: text.into() }]
+    };
+    let usage = Usage { prompt_tokens: 7, cached_tokens: 3, completion_tokens: 3, reasoning_tokens: 2 };
+    let started = [Event::Started { cached_tokens: 3 }];
+    let said = [text(0, "c"), finished(0), Event::Done(usage)];
+    let events = started.into_iter().chain(thought("a")).chain(thought("b")).chain(said).collect();
+    let app = app(Scripted::once(Script::Events(events)));
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": true,
+        "stream_options": {"continuous_usage_stats": true}});
+    let answer = check(&app, "POST", "/v1/chat/completions", body, 200).await;
+    let data = answer.text().lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    let counts = |data| {
+        let usage = serde_json::from_str::<Value>(data).unwrap()["usage"].take();
+        let cached = usage["prompt_tokens_details"]["cached_tokens"].clone();
+        json!([cached, usage["completion_tokens"], usage["completion_tokens_details"]["reasoning_tokens"]])
+    };
+    let found: Vec<Value> = data.map(counts).collect();
+    // Who speaks, two thoughts, a word, the end of the choice, and the end of all.
+    assert_eq!(json!(found), json!([[3, 1, 1], [3, 1, 1], [3, 2, 2], [3, 3, 2], [3, 3, 2], [3, 3, 2]]));
 }

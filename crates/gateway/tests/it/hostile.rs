@@ -1,17 +1,18 @@
 //! Any body at all: no panic, no 5xx, and an error in the shape of the family that was asked.
 
 use std::{
+    fs,
     iter::repeat_n,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use axum::{Router, http::StatusCode};
+use axum::Router;
 use catalog::Catalog;
 use gateway::{Service, router};
-use inference::{Event, Usage};
 use proptest::{
     prelude::*,
     sample::{Index, select},
@@ -22,7 +23,8 @@ use tokio::runtime::Runtime;
 
 use crate::{
     embeddings::embeds,
-    stage::{Script, Scripted, check, finished, request, send, tenancy, text},
+    exercise::{Exercise, PATHS, ask, talkative},
+    stage::{Scripted, check, tenancy},
 };
 
 /// A route with a body that it takes, as rich as bodies are there.
@@ -226,18 +228,6 @@ fn apply(body: &mut Value, change: &Change) {
     }
 }
 
-/// Answers every choice.
-fn talkative() -> Arc<Scripted> {
-    Scripted::new(|request| {
-        let choices = request.choices;
-        let mut events: Vec<Event> = (0..choices).map(|choice| text(choice, "{\"a\":1}")).collect();
-        events.extend((0..choices).map(finished));
-        let completion_tokens = u64::from(choices);
-        events.push(Event::Done(Usage { prompt_tokens: 7, cached_tokens: 0, completion_tokens }));
-        Script::Events(events)
-    })
-}
-
 /// `m` writes, `org/m` embeds.
 fn app(writer: Arc<Scripted>) -> Router {
     let catalog = Catalog::in_memory();
@@ -246,30 +236,24 @@ fn app(writer: Arc<Scripted>) -> Router {
     router(Service::new(gateway::Config::default(), catalog, tenancy(Arc::default())))
 }
 
-/// Sends a body and checks what may come of it.
-async fn ask(app: &Router, path: &str, body: Vec<u8>) -> Result<StatusCode, TestCaseError> {
-    let answer = send(app, request("POST", path, body)).await;
-    let status = answer.status;
-    prop_assert!(!status.is_server_error(), "{path}: {status}, {:?}", answer.bytes);
-    if status.is_client_error() {
-        let error = &answer.json()["error"];
-        let told = if path.starts_with("/api/") { error } else { &error["message"] };
-        prop_assert!(told.as_str().is_some_and(|told| !told.is_empty()), "{path}: {:?}", answer.bytes);
-        // What is said of a body is no copy of it.
-        prop_assert!(answer.bytes.len() < 8_000, "{path}: {:?}", answer.bytes);
-    } else {
-        let error = answer.text().contains("server_error") || answer.text().contains("api_error");
-        prop_assert!(!error, "{path}: {:?}", answer.bytes);
-    }
-    Ok(status)
-}
-
 #[test]
 fn every_seed_is_one_that_its_route_knows() {
     let (runtime, app) = (Runtime::new().unwrap(), app(talkative()));
     for (path, body) in seeds() {
         runtime.block_on(check(&app, "POST", path, body, 200));
     }
+}
+
+#[test]
+fn the_corpus_of_the_fuzzer_asks_every_route() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/requests");
+    let (exercise, mut routes) = (Exercise::default(), [0; PATHS.len()]);
+    for entry in fs::read_dir(corpus).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        let (path, status) = exercise.body(&bytes).expect("a route and a body");
+        routes[PATHS.iter().position(|known| *known == path).unwrap()] += usize::from(status.is_success());
+    }
+    assert!(routes.iter().all(|files| *files > 0), "{routes:?}");
 }
 
 #[test]
@@ -288,7 +272,7 @@ fn no_body_whatever_makes_the_server_fail() {
             if let Some((at, byte)) = damage {
                 *at.get_mut(&mut bytes) = byte;
             }
-            let status = runtime.block_on(ask(&app, path, bytes))?;
+            let status = runtime.block_on(ask(&app, path, bytes));
             if status.is_success() { &answered } else { &refused }.fetch_add(1, Ordering::Relaxed);
             Ok(())
         },

@@ -6,6 +6,7 @@ mod caps;
 mod connections;
 mod cors;
 mod embeddings;
+mod exercise;
 mod hostile;
 mod labels;
 mod log;

@@ -37,12 +37,18 @@ fn call(choice: u32, name: &str, arguments: &[&str]) -> Vec<Event> {
     std::iter::once(begin).chain(pieces).collect()
 }
 
-/// Thinking, text, two calls, and how it ended.
+/// Thinking, text, a call, both again, another call, and how it ended.
 fn everything() -> Vec<Event> {
     let think = |text: &str| Event::Reasoning { choice: 0, text: text.into() };
     let end = Event::Finished { choice: 0, reason: FinishReason::ToolCalls, stop: None };
-    let calls = [call(0, "one", &["{\"a\":", "1}"]), call(0, "two", &["{\"b\": \"x"])].concat();
-    [vec![think("hm"), think("m"), text(0, "Let"), text(0, ""), text(0, " me")], calls, vec![end, done(7, 9)]].concat()
+    [
+        vec![think("hm"), think("m"), text(0, "Let"), text(0, ""), text(0, " me")],
+        call(0, "one", &["{\"a\":", "1}"]),
+        vec![think("or"), text(0, "and"), text(0, " you")],
+        call(0, "two", &["{\"b\": \"x"]),
+        vec![end, done(7, 9)],
+    ]
+    .concat()
 }
 
 #[tokio::test]
@@ -50,7 +56,7 @@ async fn a_stream_and_a_whole_answer_say_the_same() {
     let app = app(Scripted::new(|_| Script::Events(everything())));
     let whole = ask(&app, "/api/chat", chat(json!({"stream": false})), 200).await.json();
     let message = json!({
-        "role": "assistant", "content": "Let me", "thinking": "hmm",
+        "role": "assistant", "content": "Let me\nand you", "thinking": "hmm\nor",
         "tool_calls": [
             {"id": "call_one", "function": {"name": "one", "arguments": {"a": 1}}},
             // What broke off is closed.
@@ -73,7 +79,7 @@ async fn a_stream_and_a_whole_answer_say_the_same() {
     let streamed = lines(&ask(&app, "/api/chat", chat(json!({})), 200).await);
     let (last, before) = streamed.split_last().unwrap();
     let joined = |field: &str| before.iter().filter_map(|line| line["message"][field].as_str()).collect::<String>();
-    assert_eq!((joined("content"), joined("thinking")), ("Let me".into(), "hmm".into()));
+    assert_eq!((joined("content"), joined("thinking")), ("Let me\nand you".into(), "hmm\nor".into()));
     let calls: Vec<Value> =
         before.iter().filter_map(|line| line["message"]["tool_calls"].as_array()).flatten().cloned().collect();
     assert_eq!(json!(calls), message["tool_calls"]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use account::{ApiKey, KeyId, OrgId, ProjectId};
-use axum::{Router, http::Request};
+use axum::{Router, body::Body, http::Request};
 use gateway::{Config, router};
 use http_body_util::BodyExt;
 use inference::{ChatInput, Error, Event, FinishReason, Form, Input, Message, Role, ToolCall, ToolChoice};
@@ -504,6 +504,100 @@ async fn who_listens_to_the_background_may_leave() {
     }
     let completed = until(&app, &of(&told[0]["response"]["id"]), "completed").await;
     assert_eq!(completed["output"][0]["content"][0]["text"], "Hi!");
+}
+
+/// The events of a response's stream behind the one of a number.
+async fn behind(app: &Router, path: &str, number: usize) -> Vec<Value> {
+    let query = format!("{path}?stream=true&starting_after={number}");
+    let answer = check(app, "GET", &query, Value::Null, 200).await;
+    assert_eq!(answer.headers["content-type"], "text/event-stream");
+    events(answer.text())
+}
+
+#[tokio::test]
+async fn a_stream_of_the_background_is_told_again_behind_any_of_its_events() {
+    let app = app(Scripted::new(|_| Script::Events(calls())));
+    let body = ask(json!({"background": true, "stream": true}));
+    let told = events(check(&app, "POST", PATH, body, 200).await.text());
+    assert_eq!(told.last().unwrap()["type"], "response.completed");
+    let path = of(&told[0]["response"]["id"]);
+    let again = check(&app, "GET", &format!("{path}?stream=true"), Value::Null, 200).await;
+    assert_eq!(events(again.text()), told);
+    for number in 0..told.len() {
+        assert_eq!(behind(&app, &path, number).await, told[number + 1..], "behind {number}");
+    }
+    assert!(behind(&app, &path, usize::MAX).await.is_empty());
+    check(&app, "GET", &format!("{path}?stream=true&starting_after=-1"), Value::Null, 400).await;
+    let whole = check(&app, "GET", &path, Value::Null, 200).await.json();
+    assert_eq!(told.last().unwrap()["response"], whole);
+    check(&app, "DELETE", &path, Value::Null, 200).await;
+    check(&app, "GET", &format!("{path}?stream=true"), Value::Null, 404).await;
+}
+
+#[tokio::test]
+async fn events_are_kept_only_of_what_was_asked_for_in_the_background_and_in_events() {
+    let app = app(Scripted::new(|_| Script::Events(calls())));
+    for extra in [json!({"background": true}), json!({"stream": false})] {
+        let response = check(&app, "POST", PATH, ask(extra), 200).await.json();
+        let path = of(&response["id"]);
+        until(&app, &path, "completed").await;
+        let refused = check(&app, "GET", &format!("{path}?stream=true"), Value::Null, 400).await.json();
+        assert_eq!(refused["error"]["param"], "stream");
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_later_or_reads_slowly_is_told_the_same_and_holds_nobody_up() {
+    let (sender, receiver) = mpsc::channel(8);
+    let app = app(Scripted::once(Script::Channel(receiver)));
+    let body = ask(json!({"background": true, "stream": true})).to_string();
+    let first = app.clone().oneshot(request("POST", PATH, body)).await.unwrap();
+    let mut slow = first.into_body();
+    let beginning = slow.frame().await.unwrap().unwrap().into_data().unwrap();
+    let told = events(std::str::from_utf8(&beginning).unwrap());
+    let path = of(&told[0]["response"]["id"]);
+    sender.send(text(0, "Hi")).await.unwrap();
+    until(&app, &path, "in_progress").await;
+    // It joins in the middle, and reads as it comes.
+    let later = app.clone().oneshot(request("GET", &format!("{path}?stream=true&starting_after=1"), ""));
+    let mut later = later.await.unwrap().into_body();
+    let piece = later.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(events(std::str::from_utf8(&piece).unwrap())[0]["type"], "response.in_progress");
+    // More than any channel between them holds, and nobody reads it.
+    for number in 0..5_000 {
+        sender.send(text(0, &number.to_string())).await.unwrap();
+    }
+    for event in [finished(0), done(7, 5_001)] {
+        sender.send(event).await.unwrap();
+    }
+    until(&app, &path, "completed").await;
+    let rest =
+        |body: Body| async move { events(std::str::from_utf8(&body.collect().await.unwrap().to_bytes()).unwrap()) };
+    let slow = [told, rest(slow).await].concat();
+    let later = [events(std::str::from_utf8(&piece).unwrap()), rest(later).await].concat();
+    assert_eq!(later, slow[2..]);
+    let deltas = slow.iter().filter(|event| event["type"] == "response.output_text.delta").count();
+    assert_eq!((deltas, &slow.last().unwrap()["type"]), (5_001, &json!("response.completed")));
+    for (number, event) in slow.iter().enumerate() {
+        assert_eq!(event["sequence_number"], number);
+    }
+}
+
+#[tokio::test]
+async fn how_a_stream_of_the_background_was_cancelled_is_told_again() {
+    let (sender, receiver) = mpsc::channel(8);
+    let app = app(Scripted::once(Script::Channel(receiver)));
+    sender.send(text(0, "Hi")).await.unwrap();
+    let body = ask(json!({"background": true, "stream": true})).to_string();
+    let mut answer = app.clone().oneshot(request("POST", PATH, body)).await.unwrap().into_body();
+    let beginning = answer.frame().await.unwrap().unwrap().into_data().unwrap();
+    let path = of(&events(std::str::from_utf8(&beginning).unwrap())[0]["response"]["id"]);
+    until(&app, &path, "in_progress").await;
+    let cancelled = check(&app, "POST", &format!("{path}/cancel"), Value::Null, 200).await.json();
+    let told = behind(&app, &path, 1).await;
+    let last = told.last().unwrap();
+    assert_eq!((&last["type"], &last["response"]), (&json!("response.incomplete"), &cancelled));
+    assert_eq!(cancelled["status"], "cancelled");
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ impl Drop for Counted {
 
 /// A token with its text.
 pub fn text(choice: u32, text: &str) -> Event {
-    Event::Text { choice, text: text.into(), tokens: 1, logprobs: vec![] }
+    Event::Text { choice, text: text.into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] }
 }
 
 pub fn finished(choice: u32) -> Event {
@@ -198,7 +198,7 @@ pub fn finished(choice: u32) -> Event {
 }
 
 pub fn done(prompt_tokens: u64, completion_tokens: u64) -> Event {
-    Event::Done(Usage { prompt_tokens, cached_tokens: 0, completion_tokens })
+    Event::Done(Usage { prompt_tokens, cached_tokens: 0, completion_tokens, reasoning_tokens: 0 })
 }
 
 /// One choice that says `words`.
@@ -272,6 +272,13 @@ struct Ledger {
 impl Kept {
     pub fn rows(&self) -> Vec<UsageRow> {
         self.0.lock().unwrap().rows.clone()
+    }
+
+    /// Forgets what was settled and kept.
+    pub fn forget(&self) {
+        let mut ledger = self.0.lock().unwrap();
+        ledger.rows.clear();
+        ledger.responses.clear();
     }
 
     /// From now on no response is kept.

@@ -200,7 +200,7 @@ async fn tokens(app: &Router) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_is_counted_with_what_ran_until_then() {
-    let silent = || Event::Text { choice: 0, text: String::new(), tokens: 1, logprobs: vec![] };
+    let silent = || Event::Text { choice: 0, text: String::new(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] };
     let script = || [Event::Started { cached_tokens: 3 }, text(0, "a"), silent(), text(0, "b")];
 
     let (events, backend) = scripted_by_hand();

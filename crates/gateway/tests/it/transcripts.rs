@@ -7,7 +7,8 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use axum::Router;
-use inference::{ChatInput, Event, FinishReason, Input, Role, Usage};
+use inference::{ChatInput, Event, FinishReason, Input, Role, ToolCall, Usage};
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use crate::stage::{Script, Scripted, app, check, text};
@@ -15,13 +16,15 @@ use crate::stage::{Script, Scripted, app, check, text};
 const QUESTION: &str = "Weather in Ulm and in \"Köln\"?";
 const INSTRUCTIONS: &str = "Be brief.";
 const LATER: &str = "Thanks. And tomorrow?";
-/// The id of each call, what came of it, and whether that is a failure.
-const RESULTS: [(&str, &str, bool); 2] = [("call_1", "rain,\n12 °C 🌧", false), ("call_2", "no such city", true)];
+/// The id of a call, what came of it, and whether that is a failure.
+type Outcome<'a> = (&'a str, &'a str, bool);
+const RESULTS: [Outcome<'_>; 2] = [("call_1", "rain,\n12 °C 🌧", false), ("call_2", "no such city", true)];
 
 /// What the model does in a turn: token by token, as the backend tells it.
 fn turn(number: usize) -> Vec<Event> {
     let token = || text(0, "");
-    let think = |text: &str| vec![token(), Event::Reasoning { choice: 0, text: text.into() }];
+    let thought = || Event::Text { choice: 0, text: String::new(), tokens: 1, reasoning_tokens: 1, logprobs: vec![] };
+    let think = |text: &str| vec![thought(), Event::Reasoning { choice: 0, text: text.into() }];
     let say = |words: &str| vec![text(0, words)];
     let call = |id: &str, pieces: &[&str]| {
         let piece = |text: &&str| vec![token(), Event::Arguments { choice: 0, text: (*text).into() }];
@@ -33,22 +36,26 @@ fn turn(number: usize) -> Vec<Event> {
             vec![
                 think("Two cities:\n"),
                 think("\"Ulm\" and Köln."),
-                vec![token()],
+                vec![thought()],
                 say("I "),
                 say("look."),
                 call("call_1", &["{\"city\":", "\"Ulm\"}"]),
+                think("Now the other."),
+                vec![thought()],
+                say("And Köln."),
                 call("call_2", &["{\"city\":\"Kö", "ln\",\"days\":1.5}"]),
             ],
             FinishReason::ToolCalls,
         ),
-        1 => (vec![think("One failed."), vec![token()], say("Rain 🌧 in Ulm."), say(" Köln?")], FinishReason::Stop),
+        1 => (vec![think("One failed."), vec![thought()], say("Rain 🌧 in Ulm."), say(" Köln?")], FinishReason::Stop),
         _ => (vec![say("I cannot know.")], FinishReason::Stop),
     };
     let mut events = vec![Event::Started { cached_tokens: number as u64 * 2 }];
     events.extend(said.concat());
-    let completion_tokens = events.iter().filter(|event| matches!(event, Event::Text { .. })).count() as u64;
+    let mut usage = Usage { prompt_tokens: 7, ..Usage::default() };
+    events.iter().for_each(|event| usage.count(event));
     events.push(Event::Finished { choice: 0, reason, stop: None });
-    events.push(Event::Done(Usage { prompt_tokens: 7, cached_tokens: number as u64 * 2, completion_tokens }));
+    events.push(Event::Done(usage));
     events
 }
 
@@ -73,7 +80,7 @@ trait Client {
     /// Adds an answer to the request, as its SDK's users do.
     fn answered(request: &mut Value, answer: &Value);
     /// Adds what the tools gave.
-    fn results(request: &mut Value);
+    fn results(request: &mut Value, results: &[Outcome<'_>]);
     /// Adds what the user says.
     fn says(request: &mut Value, text: &str);
     /// The answer of a stream, put together as its SDK does.
@@ -108,8 +115,8 @@ impl Client for Chat {
         list(request, "messages").push(answer["choices"][0]["message"].clone());
     }
 
-    fn results(request: &mut Value) {
-        for (id, text, failed) in RESULTS {
+    fn results(request: &mut Value, results: &[Outcome<'_>]) {
+        for &(id, text, failed) in results {
             let content = if failed { format!("Error: {text}") } else { text.to_owned() };
             list(request, "messages").push(json!({"role": "tool", "tool_call_id": id, "content": content}));
         }
@@ -150,6 +157,9 @@ impl Client for Chat {
             head.extend(chunk.as_object().expect("a chunk").clone());
         }
         if !calls.is_empty() {
+            if message["content"] == "" {
+                message["content"] = Value::Null;
+            }
             message["tool_calls"] = calls.into();
         }
         head.insert("object".into(), json!("chat.completion"));
@@ -178,9 +188,10 @@ impl Client for Messages {
         list(request, "messages").push(json!({"role": answer["role"], "content": answer["content"]}));
     }
 
-    fn results(request: &mut Value) {
-        let result = |(id, text, failed): (&str, &str, bool)| json!({"type": "tool_result", "tool_use_id": id, "content": text, "is_error": failed});
-        list(request, "messages").push(json!({"role": "user", "content": RESULTS.map(result)}));
+    fn results(request: &mut Value, results: &[Outcome<'_>]) {
+        let result = |(id, text, failed): &Outcome<'_>| json!({"type": "tool_result", "tool_use_id": id, "content": text, "is_error": failed});
+        let content: Vec<Value> = results.iter().map(result).collect();
+        list(request, "messages").push(json!({"role": "user", "content": content}));
     }
 
     fn says(request: &mut Value, text: &str) {
@@ -248,8 +259,8 @@ impl Client for Responses {
         list(request, "input").extend(output);
     }
 
-    fn results(request: &mut Value) {
-        for (id, text, failed) in RESULTS {
+    fn results(request: &mut Value, results: &[Outcome<'_>]) {
+        for &(id, text, failed) in results {
             let output = if failed { format!("Error: {text}") } else { text.to_owned() };
             list(request, "input").push(json!({"type": "function_call_output", "call_id": id, "output": output}));
         }
@@ -292,7 +303,7 @@ impl Client for Responses {
 /// What reaches the model, in words of no family.
 fn neutral(chat: &ChatInput) -> Value {
     let message = |message: &inference::Message| {
-        let call = |call: &inference::ToolCall| json!([call.id, call.name, call.arguments]);
+        let call = |call: &ToolCall| json!([call.id, call.name, call.arguments]);
         json!({
             "role": format!("{:?}", message.role), "content": message.content, "reasoning": message.reasoning,
             "calls": message.tool_calls.iter().map(call).collect::<Vec<_>>(), "answers": message.tool_call_id,
@@ -303,6 +314,47 @@ fn neutral(chat: &ChatInput) -> Value {
         "messages": chat.messages.iter().map(message).collect::<Vec<_>>(),
         "tools": chat.tools.iter().map(tool).collect::<Vec<_>>(),
     })
+}
+
+/// Templates of real models that know tools and thinking, with the names of their files here.
+const TEMPLATES: [(&str, &str); 3] =
+    [("Qwen-Qwen3-0.6B", "qwen3"), ("openai-gpt-oss-120b", "gpt-oss"), ("deepseek-ai-DeepSeek-V3.1", "deepseek")];
+
+/// The prompt of a conversation by the template of a real model.
+fn rendered(template: &str, chat: &ChatInput) -> String {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../chat/tests/fixtures/llama.cpp/templates");
+    let source = fs::read_to_string(folder.join(format!("{template}.jinja"))).expect("a template");
+    let message = |message: &inference::Message| chat::Message {
+        role: match message.role {
+            Role::System => chat::Role::System,
+            Role::User => chat::Role::User,
+            Role::Assistant => chat::Role::Assistant,
+            Role::Tool => chat::Role::Tool,
+        },
+        content: message.content.clone(),
+        name: message.name.clone(),
+        reasoning: message.reasoning.clone(),
+        calls: message
+            .tool_calls
+            .iter()
+            .cloned()
+            .map(|ToolCall { id, name, arguments }| chat::Call { id, name, arguments })
+            .collect(),
+        call_id: message.tool_call_id.clone(),
+    };
+    let tool = |tool: &inference::Tool| chat::Tool {
+        name: tool.name.clone(),
+        description: tool.description.clone(),
+        parameters: tool.parameters.as_ref().map(|schema| serde_json::from_str(schema).expect("a schema")),
+        strict: tool.strict,
+    };
+    let conversation = chat::Conversation {
+        messages: chat.messages.iter().map(message).collect(),
+        tools: chat.tools.iter().map(tool).collect(),
+        ..chat::Conversation::default()
+    };
+    let template = chat::Chat::new(&source, Some("<s>"), Some("</s>"), Vec::new()).expect("a template");
+    template.render(&conversation, 1_700_000_000).expect("a prompt").text
 }
 
 /// Data of a stream's events.
@@ -372,6 +424,18 @@ fn sorted(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
+/// What reached the model since the last look: the same with each request.
+fn heard(model: &Scripted) -> ChatInput {
+    let chat = |asked: inference::Request| match asked.input {
+        Input::Chat(chat) => chat,
+        other => panic!("{other:?}"),
+    };
+    let mut heard: Vec<ChatInput> = std::mem::take(&mut *model.asked.lock().unwrap()).into_iter().map(chat).collect();
+    let last = heard.pop().expect("it was asked");
+    assert!(heard.iter().all(|chat| *chat == last));
+    last
+}
+
 async fn holds_the_conversation<C: Client>() {
     let model = model();
     let app = app(model.clone());
@@ -379,18 +443,10 @@ async fn holds_the_conversation<C: Client>() {
     let (mut answers, mut streams, mut reached) = (Vec::new(), String::new(), Vec::new());
     for number in 0..3 {
         let (answer, stream) = ask::<C>(&app, &request).await;
-        let asked: Vec<Value> = std::mem::take(&mut *model.asked.lock().unwrap())
-            .into_iter()
-            .map(|asked| match asked.input {
-                Input::Chat(chat) => neutral(&chat),
-                other => panic!("{other:?}"),
-            })
-            .collect();
-        assert_eq!(asked[0], asked[1]);
-        reached.push(asked[0].clone());
+        reached.push(heard(&model));
         C::answered(&mut request, &answer);
         match number {
-            0 => C::results(&mut request),
+            0 => C::results(&mut request, &RESULTS),
             1 => C::says(&mut request, LATER),
             _ => {}
         }
@@ -398,7 +454,11 @@ async fn holds_the_conversation<C: Client>() {
         streams.push_str(&stream);
     }
     // One file for all families: this is what must not depend on them.
-    golden("conversation.json", &pretty(&json!(reached)));
+    golden("conversation.json", &pretty(&json!(reached.iter().map(neutral).collect::<Vec<_>>())));
+    for (template, name) in TEMPLATES {
+        let prompts: Vec<String> = reached.iter().map(|chat| rendered(template, chat)).collect();
+        golden(&format!("{name}.txt"), &prompts.join("\n\n======== the next request\n\n"));
+    }
     golden(&format!("{}.json", C::NAME), &pretty(&json!({"history": request, "answers": answers})));
     golden(&format!("{}.sse", C::NAME), &streams);
 }
@@ -429,7 +489,7 @@ async fn a_response_that_is_continued_by_its_id_reaches_the_model_as_its_whole_h
         request["previous_response_id"] = answer["id"].clone();
         request["input"] = json!([]);
         match number {
-            0 => Responses::results(&mut request),
+            0 => Responses::results(&mut request, &RESULTS),
             _ => Responses::says(&mut request, LATER),
         }
     }
@@ -442,7 +502,7 @@ async fn a_response_that_is_continued_by_its_id_reaches_the_model_as_its_whole_h
 }
 
 #[tokio::test]
-async fn cached_tokens_are_within_the_prompt_in_openais_families_and_beside_it_in_anthropics() {
+async fn tokens_are_counted_alike_but_for_cached_ones_which_openai_counts_within_the_prompt_and_anthropic_beside_it() {
     let [chat, messages, responses] = [Chat::NAME, Messages::NAME, Responses::NAME].map(|name| {
         let path = fixture(&format!("{name}.json"));
         sorted(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
@@ -463,5 +523,67 @@ async fn cached_tokens_are_within_the_prompt_in_openais_families_and_beside_it_i
         assert_eq!(input, (&json!(7 - cached), &json!(cached)));
         let output = (&chat["completion_tokens"], &messages["output_tokens"]);
         assert_eq!(output, (&responses["output_tokens"], &responses["output_tokens"]));
+        let thought = [
+            &chat["completion_tokens_details"]["reasoning_tokens"],
+            &messages["output_tokens_details"]["thinking_tokens"],
+            &responses["output_tokens_details"]["reasoning_tokens"],
+        ];
+        assert_eq!(thought, [&json!([5, 2, 0][number]); 3]);
+    }
+}
+
+/// What reaches the model of what it did itself, once a client of the family has sent it back.
+async fn remembered<C: Client>(events: Vec<Event>, results: &[Outcome<'_>]) -> ChatInput {
+    let model = Scripted::new(move |_| Script::Events(events.clone()));
+    let app = app(model.clone());
+    let mut request = C::begin();
+    let (answer, _) = ask::<C>(&app, &request).await;
+    heard(&model);
+    C::answered(&mut request, &answer);
+    if !results.is_empty() {
+        C::results(&mut request, results);
+    }
+    C::says(&mut request, LATER);
+    ask::<C>(&app, &request).await;
+    heard(&model)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn whatever_a_model_does_in_whatever_order_every_family_remembers_alike(
+        pieces in proptest::collection::vec((0..4, "[a-zä \n]{1,4}"), 0..9),
+    ) {
+        let call = |at: usize| format!("call_{at}");
+        let event = |(at, (kind, piece)): (usize, &(i32, String))| match kind {
+            0 => vec![text(0, piece)],
+            1 => vec![text(0, ""), Event::Reasoning { choice: 0, text: piece.clone() }],
+            2 => vec![Event::ToolCall { choice: 0, id: call(at), name: "get_weather".into() },
+                Event::Arguments { choice: 0, text: json!({"city": piece}).to_string() }],
+            _ => vec![text(0, "")],
+        };
+        let mut events: Vec<Event> = pieces.iter().enumerate().flat_map(event).collect();
+        let calls: Vec<String> = (0..pieces.len()).filter(|at| pieces[*at].0 == 2).map(call).collect();
+        let results: Vec<Outcome<'_>> = calls.iter().map(|id| (id.as_str(), "rain", false)).collect();
+        let reason = if calls.is_empty() { FinishReason::Stop } else { FinishReason::ToolCalls };
+        let mut usage = Usage { prompt_tokens: 7, ..Usage::default() };
+        events.iter().for_each(|event| usage.count(event));
+        events.extend([Event::Finished { choice: 0, reason, stop: None }, Event::Done(usage)]);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let [chat, messages, responses] = runtime.block_on(async {
+            [
+                remembered::<Chat>(events.clone(), &results).await,
+                remembered::<Messages>(events.clone(), &results).await,
+                remembered::<Responses>(events.clone(), &results).await,
+            ]
+        });
+        prop_assert_eq!(neutral(&chat), neutral(&messages));
+        prop_assert_eq!(neutral(&chat), neutral(&responses));
+        for (template, _) in TEMPLATES {
+            let prompt = rendered(template, &chat);
+            prop_assert_eq!(&prompt, &rendered(template, &messages));
+            prop_assert_eq!(&prompt, &rendered(template, &responses));
+        }
     }
 }

@@ -123,7 +123,7 @@ proptest! {
         let mut texts = vec![String::new(); choices as usize];
         for event in &events {
             match event {
-                Event::Text { choice, text, tokens: count, logprobs: reported } => {
+                Event::Text { choice, text, tokens: count, logprobs: reported, .. } => {
                     let (sum, shown) = (&mut sums[*choice as usize], &mut texts[*choice as usize]);
                     *sum += count;
                     shown.push_str(text);
@@ -138,7 +138,7 @@ proptest! {
                 Event::Started { cached_tokens } => prop_assert_eq!(*cached_tokens, 0),
                 Event::Done(usage) => {
                     let completion_tokens = sums.iter().sum();
-                    prop_assert_eq!(*usage, Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens });
+                    prop_assert_eq!(*usage, Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens, reasoning_tokens: 0 });
                 }
                 other => prop_assert!(false, "{other:?}"),
             }
@@ -171,7 +171,7 @@ fn what_was_cached_is_known_before_the_first_token() {
         let text = events.iter().position(|event| matches!(event, Event::Text { choice: 0, .. }));
         let started = events.iter().position(|event| *event == Event::Started { cached_tokens: cached });
         assert!(started.expect("it began") < text.expect("it said something"), "{events:?}");
-        let usage = Usage { prompt_tokens: 40, cached_tokens: cached, completion_tokens: 8 };
+        let usage = Usage { prompt_tokens: 40, cached_tokens: cached, completion_tokens: 8, reasoning_tokens: 0 };
         assert_eq!(events.last(), Some(&Event::Done(usage)));
     }
 }
@@ -197,13 +197,13 @@ fn conversation(text: &str, max_tokens: usize) -> Vec<Event> {
 fn what_the_text_of_a_conversation_means_is_told_as_it_comes() {
     let text = "<think>\nHmm.\n</think>\n\nI look.\n<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"ü\"}}\n</tool_call>";
     let events = conversation(text, 100);
-    let (mut said, mut thought, mut arguments, mut tokens) = (String::new(), String::new(), String::new(), 0);
-    for event in &events {
+    let (mut said, mut thought, mut arguments) = (String::new(), String::new(), String::new());
+    let mut running = Usage { prompt_tokens: 3, ..Usage::default() };
+    let (done, rest) = events.split_last().expect("an end");
+    for event in rest {
+        running.count(event);
         match event {
-            Event::Text { text, tokens: new, .. } => {
-                said.push_str(text);
-                tokens += new;
-            }
+            Event::Text { text, .. } => said.push_str(text),
             Event::Reasoning { text, .. } => thought.push_str(text),
             Event::Arguments { text, .. } => arguments.push_str(text),
             Event::ToolCall { id, name, .. } => assert!(id.starts_with("call_") && name == "f", "{id} {name}"),
@@ -212,12 +212,42 @@ fn what_the_text_of_a_conversation_means_is_told_as_it_comes() {
     }
     assert_eq!((said.as_str(), thought.as_str(), arguments.as_str()), ("I look.", "Hmm.", r#"{"a":"ü"}"#));
     assert!(events.contains(&Event::Finished { choice: 0, reason: FinishReason::ToolCalls, stop: None }));
-    assert_eq!(
-        events.last(),
-        Some(&Event::Done(Usage { prompt_tokens: 3, cached_tokens: 0, completion_tokens: tokens }))
-    );
+    assert_eq!(done, &Event::Done(running));
     assert!(events.iter().filter(|event| matches!(event, Event::Reasoning { .. })).count() > 1, "piece by piece");
-    let cut = conversation(text, tokens as usize - 8);
+    let cut = conversation(text, running.completion_tokens as usize - 8);
     assert!(cut.contains(&Event::Finished { choice: 0, reason: FinishReason::Length, stop: None }), "{cut:?}");
     assert!(cut.iter().any(|event| matches!(event, Event::ToolCall { .. })), "{cut:?}");
+}
+
+#[test]
+fn a_token_is_reasoning_where_the_model_thinks_before_it_or_behind_it() {
+    let call = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+    for text in [
+        format!("<think>\nHmm, ä.\n</think>\n\n{call}"),
+        "<think>\nHmm.</think> Hi. <think> is a tag.".to_owned(),
+        format!("<think>One.</think>{call}<think>Two.</think>{call}"),
+        "<think>never ends".to_owned(),
+        "No thought.".to_owned(),
+    ] {
+        let tokens = tokenizer().encode(&text, Special { add: false, parse: false }, &[]).expect("a text");
+        // The slow twin: what of the text is inside of the tags, where no text was said before them.
+        let thinking = |end: usize| {
+            let before = tokenizer().decode(&tokens[..end], true).expect("tokens").replace(call, "");
+            let inside = before.rfind("<think>").is_some_and(|open| !before[open..].contains("</think>"));
+            inside && !before.contains("Hi")
+        };
+        let expect = (0..tokens.len()).filter(|&at| thinking(at) || thinking(at + 1)).count() as u64;
+        // Where the turn ends inside of it, the token that ends the turn is a part of it.
+        let expect = expect + u64::from(text.ends_with("never ends"));
+        for most in [100, tokens.len() / 2] {
+            let events = conversation(&text, most);
+            let (done, rest) = events.split_last().expect("an end");
+            let mut running = Usage { prompt_tokens: 3, ..Usage::default() };
+            rest.iter().for_each(|event| running.count(event));
+            assert_eq!(done, &Event::Done(running), "the sum of the pieces");
+            if most == 100 {
+                assert_eq!(running.reasoning_tokens, expect, "{text}");
+            }
+        }
+    }
 }

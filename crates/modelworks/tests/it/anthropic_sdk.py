@@ -47,6 +47,11 @@ def create():
     assert answer.id.startswith("msg_") and answer._request_id.startswith("req_"), answer
     assert (answer.stop_reason, answer.stop_sequence) == ("end_turn", None), answer
     assert answer.usage.output_tokens > 0 and answer.usage.cache_creation_input_tokens == 0, answer
+    assert answer.usage.output_tokens_details.thinking_tokens == 0, answer.usage
+    # A model that does not think has no use for an effort.
+    assert ask("What is the capital of France?", output_config={"effort": "low"}).content == answer.content
+    busy = lambda: ask("Hi", output_config={"effort": "none"})
+    assert "output_config.effort" in refused(anthropic.BadRequestError, busy).body["error"]["message"]
     again = ask("What is the capital of France?")
     assert again.content == answer.content
     assert prompt(again.usage) == prompt(answer.usage), (again.usage, answer.usage)

@@ -33,6 +33,7 @@ def chat():
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == MODEL and answer.object == "chat.completion" and answer.id.startswith("chatcmpl-")
     assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 0, answer.usage
     parts = [{"type": "text", "text": "What is the capital of"}, {"type": "text", "text": "France?"}]
     assert ask(parts).choices[0].message.content == ask("What is the capital of\nFrance?").choices[0].message.content
     system = client.chat.completions.create(

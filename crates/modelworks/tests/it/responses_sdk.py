@@ -158,8 +158,15 @@ def background():
     # Who listens may leave: the response goes on.
     with client.responses.create(model=MODEL, input="Count to ten.", temperature=0, max_output_tokens=32, background=True, stream=True) as events:
         left = next(iter(events)).response
-    while client.responses.retrieve(left.id).status in ("queued", "in_progress"):
-        time.sleep(0.05)
+    # And comes back to the events behind those that were read, while it runs or after.
+    with client.responses.retrieve(left.id, stream=True, starting_after=0) as events:
+        rest = list(events)
+    assert [event.sequence_number for event in rest] == list(range(1, len(rest) + 1)), rest
+    assert rest[-1].response.output_text == response.output_text, rest[-1]
+    with client.responses.stream(response_id=left.id, starting_after=2) as events:
+        again = list(events)
+    assert [event.sequence_number for event in again] == list(range(3, len(rest) + 1)), again
+    assert again[-1].response.output_text == response.output_text, again[-1]
     assert client.responses.retrieve(left.id).output_text == response.output_text
     plain = ask("Hi")
     refused(openai.BadRequestError, lambda: client.responses.cancel(plain.id))

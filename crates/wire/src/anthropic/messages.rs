@@ -49,12 +49,22 @@ pub struct MessagesRequest {
     /// A model that does not think ignores it.
     #[serde(default)]
     pub thinking: Option<Thinking>,
-    /// `format`: the form that the answer is held to, of type `json_schema` with a `schema`. Nothing else is supported.
+    /// `format`: the form that the answer is held to, of type `json_schema` with a `schema`. `effort`: how much the model
+    /// thinks where it does, `low`, `medium`, `high`, `xhigh` or `max`. Nothing else is supported.
     #[serde(default)]
     pub output_config: Option<Value>,
     /// The older place of `output_config.format`.
     #[serde(default)]
     pub output_format: Option<Value>,
+    /// Only `auto` and `standard_only`, which are the same: there is one tier.
+    #[serde(default)]
+    pub service_tier: Option<String>,
+    /// Only `standard`.
+    #[serde(default)]
+    pub speed: Option<String>,
+    /// Only `global`: where a model runs is not chosen by the request.
+    #[serde(default)]
+    pub inference_geo: Option<String>,
     /// Not supported.
     #[serde(default)]
     pub container: Option<Value>,
@@ -64,6 +74,18 @@ pub struct MessagesRequest {
     /// Not supported.
     #[serde(default)]
     pub context_management: Option<Value>,
+    /// Not supported.
+    #[serde(default)]
+    pub compaction: Option<Value>,
+    /// Not supported: the operator chooses what a model falls back to.
+    #[serde(default)]
+    pub fallbacks: Option<Value>,
+    /// Not supported.
+    #[serde(default)]
+    pub thread: Option<Value>,
+    /// Not supported: whoever the key belongs to pays.
+    #[serde(default)]
+    pub billing_policy: Option<Value>,
 }
 
 /// Whom a request is for.
@@ -153,6 +175,9 @@ pub struct Tool {
     /// Whether arguments are held to the schema, or the request refused.
     #[serde(default)]
     pub strict: Option<bool>,
+    /// Who may call it; with `direct` among them, which is the default, the model itself.
+    #[serde(default)]
+    pub allowed_callers: Option<Vec<String>>,
 }
 
 /// Whether the model calls tools.
@@ -178,6 +203,9 @@ pub struct Thinking {
     /// Of `enabled`: most tokens of thinking, at least 1024 and less than `max_tokens`. Those spent, the answer begins.
     #[serde(default)]
     pub budget_tokens: Option<i64>,
+    /// `summarized` (the default) tells all of the thinking; with `omitted` its blocks are empty.
+    #[serde(default)]
+    pub display: Option<String>,
 }
 
 /// The next turn, whole.
@@ -246,6 +274,16 @@ pub struct Usage {
     pub cache_creation_input_tokens: u64,
     /// Generated tokens.
     pub output_tokens: u64,
+    /// Of the generated tokens.
+    pub output_tokens_details: OutputTokensDetails,
+}
+
+/// What the generated tokens were for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = AnthropicOutputTokensDetails)]
+pub struct OutputTokensDetails {
+    /// Tokens that were generated while the model thought, the marks around it included.
+    pub thinking_tokens: u64,
 }
 
 /// How many tokens a prompt has.

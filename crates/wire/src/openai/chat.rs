@@ -91,7 +91,7 @@ pub struct ChatRequest {
     /// Whether one turn may hold several calls. Default: it may.
     #[serde(default)]
     pub parallel_tool_calls: Option<bool>,
-    /// How much the model shall think: `none`, `minimal`, `low`, `medium`, `high` or `xhigh`. Each word is a budget of
+    /// How much the model shall think: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. Each word is a budget of
     /// tokens, and is told to the model where its template knows it. A model that does not think ignores it.
     #[serde(default)]
     pub reasoning_effort: Option<String>,

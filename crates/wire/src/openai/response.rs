@@ -168,7 +168,7 @@ impl<'de> Deserialize<'de> for ResponseToolChoice {
 /// How a model thinks.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct ResponseReasoning {
-    /// `none`, `minimal`, `low`, `medium`, `high` or `xhigh`. Each word is a budget of tokens, and is told to the model where
+    /// `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. Each word is a budget of tokens, and is told to the model where
     /// its template knows it. A model that does not think ignores it.
     #[serde(default)]
     pub effort: Option<String>,
@@ -337,8 +337,10 @@ pub struct ResponseDeleted {
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ResponseQuery {
-    /// Not supported: a response is read as it stands.
+    /// In events, of a response that was asked for with `background` and `stream`: those that came, and those that come.
     pub stream: Option<bool>,
+    /// With `stream`: only events behind the one of this number.
+    pub starting_after: Option<u64>,
 }
 
 /// Which items are listed.

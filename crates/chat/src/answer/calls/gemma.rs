@@ -159,7 +159,8 @@ impl Gemma {
 
     /// A value without quotes, which ends before `c`.
     fn word(&mut self, word: &str, c: char, sink: &mut Sink<'_>) -> Result<(), Malformed> {
-        let empty_list = c == ']' && !self.comma && word.trim().is_empty();
+        let in_list = self.open.last() == Some(&']');
+        let empty_list = in_list && c == ']' && !self.comma && word.trim().is_empty();
         self.at = At::Behind;
         if empty_list { Ok(()) } else { self.write(&value(word), sink) }
     }

@@ -1,26 +1,38 @@
 //! From Anthropic's requests to ours.
 
-mod format;
 mod messages;
+mod output_config;
+mod thinking;
 mod tools;
 
 use inference::{ChatInput, Input, Message, Request, Role, Sampling};
-use wire::anthropic::{Content, MessagesRequest, Thinking};
+use wire::anthropic::{Content, MessagesRequest};
 
 use crate::{
     caller::Caller,
     error::ApiError,
     generation::Ask,
-    parameter::{absent, callable, integer, join_text, number, stops},
+    parameter::{absent, callable, integer, join_text, number, only, stops},
+    thinking::Thinking,
 };
+use output_config::Output;
 
-/// A conversation to be continued, and whether as server-sent events.
-pub(super) fn messages(body: MessagesRequest, caller: &Caller) -> Result<(Ask, bool), ApiError> {
+/// How the answer is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Render {
+    /// As server-sent events.
+    pub(super) stream: bool,
+    /// With what the model thought, or only that it did.
+    pub(super) shows_thinking: bool,
+}
+
+/// A conversation to be continued.
+pub(super) fn messages(body: MessagesRequest, caller: &Caller) -> Result<(Ask, Render), ApiError> {
     // The body's type serves the counting of tokens too, where there is no such parameter.
     let max_tokens = body.max_tokens.ok_or_else(|| ApiError::invalid("max_tokens", "missing field `max_tokens`"))?;
     let max_tokens = integer("max_tokens", Some(max_tokens), 0..=u32::MAX)?;
-    absent(&[("container", body.container.as_ref())])?;
-    let stream = body.stream.unwrap_or(false);
+    absent(&[("container", body.container.as_ref()), ("billing_policy", body.billing_policy.as_ref())])?;
+    let (stream, shows_thinking) = (body.stream.unwrap_or(false), thinking::is_shown(body.thinking.as_ref())?);
     let sampling = Sampling {
         temperature: number("temperature", body.temperature, 0.0..=1.0)?,
         // A sum of 0 keeps the one most likely token; a hair above 0 says the same without being a special case.
@@ -35,7 +47,7 @@ pub(super) fn messages(body: MessagesRequest, caller: &Caller) -> Result<(Ask, b
         request.stop.clone_from(&stop);
         request.sampling = sampling.clone();
     }
-    Ok((ask, stream))
+    Ok((ask, Render { stream, shows_thinking }))
 }
 
 /// A conversation whose tokens are counted.
@@ -48,12 +60,22 @@ fn conversation(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError>
     if body.model.is_empty() {
         return Err(ApiError::invalid("model", "model is empty; GET /v1/models lists the names"));
     }
-    let constraint = format::convert(body.output_config.as_ref(), body.output_format.as_ref())?;
-    absent(&[("mcp_servers", body.mcp_servers.as_ref()), ("context_management", body.context_management.as_ref())])?;
+    let Output { constraint, effort } =
+        output_config::convert(body.output_config.as_ref(), body.output_format.as_ref())?;
+    absent(&[
+        ("mcp_servers", body.mcp_servers.as_ref()),
+        ("context_management", body.context_management.as_ref()),
+        ("compaction", body.compaction.as_ref()),
+        ("fallbacks", body.fallbacks.as_ref()),
+        ("thread", body.thread.as_ref()),
+    ])?;
+    only("service_tier", body.service_tier.as_deref(), &["auto", "standard_only"])?;
+    only("speed", body.speed.as_deref(), &["standard"])?;
+    only("inference_geo", body.inference_geo.as_deref(), &["global"])?;
     let tools = tools::convert(body.tools.unwrap_or_default())?;
     let (tool_choice, one_call) = tools::choice(body.tool_choice)?;
     callable(&tools, &tool_choice)?;
-    let (thinking, thinking_budget) = thinking(body.thinking, body.max_tokens)?;
+    let Thinking { whether, effort, budget } = thinking::convert(body.thinking.as_ref(), effort, body.max_tokens)?;
     let mut turns = Vec::with_capacity(body.messages.len() + 1);
     if let Some(system) = body.system {
         let content = text("system", system)?;
@@ -73,42 +95,18 @@ fn conversation(body: MessagesRequest, caller: &Caller) -> Result<Ask, ApiError>
         }
         spoken.into_iter().for_each(|turn| messages::push(&mut turns, turn));
     }
-    let reasoning_effort = None;
-    let input =
-        ChatInput { messages: turns, tools, tool_choice, one_call, thinking, reasoning_effort, thinking_budget };
+    let input = ChatInput {
+        messages: turns,
+        tools,
+        tool_choice,
+        one_call,
+        thinking: whether,
+        reasoning_effort: effort,
+        thinking_budget: budget,
+    };
     let cache_salt = caller.cache_salt();
     let request = Request { max_tokens: Some(0), constraint, cache_salt, ..Request::new(Input::Chat(input)) };
     Ok(Ask { model: body.model, requests: vec![request] })
-}
-
-/// Least tokens of a budget, as Anthropic has it.
-const LEAST_BUDGET: u32 = 1024;
-
-/// Whether the model thinks, and most tokens that it does.
-fn thinking(asked: Option<Thinking>, max_tokens: Option<i64>) -> Result<(Option<bool>, Option<u32>), ApiError> {
-    const BUDGET: &str = "thinking.budget_tokens";
-    let Some(asked) = asked else { return Ok((None, None)) };
-    match asked.r#type.as_str() {
-        "disabled" => Ok((Some(false), None)),
-        "adaptive" => Ok((Some(true), None)),
-        "enabled" => {
-            let budget = integer(BUDGET, asked.budget_tokens, LEAST_BUDGET..=u32::MAX)?;
-            let budget = budget.ok_or_else(|| {
-                ApiError::invalid(BUDGET, "thinking of type \"enabled\" needs thinking.budget_tokens")
-            })?;
-            match max_tokens.filter(|most| *most <= i64::from(budget)) {
-                Some(most) => {
-                    let message = format!("{BUDGET} is {budget}, but it must be less than max_tokens, {most}");
-                    Err(ApiError::invalid(BUDGET, message))
-                }
-                None => Ok((Some(true), Some(budget))),
-            }
-        }
-        other => {
-            let message = format!("thinking.type must be disabled, adaptive or enabled, but it is {other:?}");
-            Err(ApiError::invalid("thinking.type", message))
-        }
-    }
 }
 
 fn text(parameter: &str, content: Content) -> Result<String, ApiError> {

@@ -2,7 +2,7 @@
 
 use inference::{Event, FinishReason};
 use serde_json::value::RawValue;
-use wire::anthropic::{Block, BlockDelta, Message, MessageDelta, StreamEvent, Usage};
+use wire::anthropic::{Block, BlockDelta, Message, MessageDelta, OutputTokensDetails, StreamEvent, Usage};
 
 use crate::{
     error::ApiError,
@@ -23,6 +23,8 @@ pub(super) struct Head {
     pub(super) model: String,
     /// The request's id, for a failure inside of the stream.
     pub(super) request_id: String,
+    /// Whether thinking blocks hold what was thought.
+    pub(super) shows_thinking: bool,
 }
 
 impl Head {
@@ -44,11 +46,13 @@ impl Head {
 /// A message in one piece. It has one choice.
 pub(super) fn message(head: Head, whole: Whole) -> Message {
     let usage = usage(whole.usage);
-    let content = whole.choices.into_iter().next();
+    let (shows_thinking, content) = (head.shows_thinking, whole.choices.into_iter().next());
     let Some(choice) = content else { return head.message(Vec::new(), usage) };
     let block = |part| match part {
         Part::Text(text) => Block::Text { text },
-        Part::Reasoning(thinking) => Block::Thinking { thinking, signature: SIGNATURE },
+        Part::Reasoning(thinking) => {
+            Block::Thinking { thinking: if shows_thinking { thinking } else { String::new() }, signature: SIGNATURE }
+        }
         Part::Call { id, name, arguments } => Block::ToolUse { id, name, input: arguments::object(arguments) },
     };
     let mut content: Vec<Block> = choice.parts.into_iter().map(block).collect();
@@ -134,7 +138,9 @@ impl MessageStream {
             };
             self.begin_block(kind, block, frames);
         }
-        self.send_delta(delta, frames);
+        if kind != Kind::Thinking || self.head.shows_thinking {
+            self.send_delta(delta, frames);
+        }
     }
 
     fn send_delta(&self, delta: BlockDelta<'_>, frames: &mut Frames) {
@@ -144,7 +150,7 @@ impl MessageStream {
 
 impl Encode for MessageStream {
     fn begin(&mut self, known: Beginning) {
-        self.counts = inference::Usage { completion_tokens: 0, ..known.counts };
+        self.counts = inference::Usage { completion_tokens: 0, reasoning_tokens: 0, ..known.counts };
     }
 
     fn push(&mut self, mut event: Event, frames: &mut Frames) {
@@ -220,6 +226,7 @@ fn usage(usage: inference::Usage) -> Usage {
         cache_read_input_tokens: usage.cached_tokens,
         cache_creation_input_tokens: 0,
         output_tokens: usage.completion_tokens,
+        output_tokens_details: OutputTokensDetails { thinking_tokens: usage.reasoning_tokens },
     }
 }
 

@@ -40,12 +40,13 @@ pub(crate) async fn messages(
     Json(mut body): Json<MessagesRequest>,
 ) -> Result<Response, ApiError> {
     let labels = labels::anthropic(body.metadata.take().and_then(|metadata| metadata.user_id))?;
-    let (ask, stream) = convert::messages(body, &caller)?;
+    let (ask, render) = convert::messages(body, &caller)?;
     let request_id = exchange.id().to_owned();
-    let head = Head { id: service.new_id("msg_"), model: ask.model.clone(), request_id };
+    let (id, model, shows_thinking) = (service.new_id("msg_"), ask.model.clone(), render.shows_thinking);
+    let head = Head { id, model, request_id, shows_thinking };
     let admitted = admit(&service, &caller, exchange, &ask.model)?.labelled(labels);
     let generation = Generation::new(&service, admitted, ask);
-    if stream {
+    if render.stream {
         return sse::respond(generation, MessageStream::new(head), service.config()).await;
     }
     let whole = collect(generation, 1).await?;

@@ -10,6 +10,7 @@ use wire::ollama::{
 };
 
 use crate::{
+    apart::Flattening,
     error::ApiError,
     generation::{Beginning, Part, Whole},
     routes::arguments,
@@ -143,12 +144,14 @@ pub(super) struct Lines {
     clock: Clock,
     /// Id, name and arguments so far.
     call: Option<(String, String, String)>,
+    /// Its texts become one.
+    pieces: Flattening,
     reason: FinishReason,
 }
 
 impl Lines {
     pub(super) fn new(kind: Kind, model: String, clock: Clock) -> Self {
-        Self { kind, model, clock, call: None, reason: FinishReason::Stop }
+        Self { kind, model, clock, call: None, pieces: Flattening::default(), reason: FinishReason::Stop }
     }
 
     fn line(&self, piece: Piece, end: Option<OllamaEnd>, frames: &mut Frames) {
@@ -174,15 +177,18 @@ impl Encode for Lines {
         match event {
             Event::Text { text, .. } if !text.is_empty() => {
                 self.end_call(frames);
+                let text = self.pieces.text(text);
                 self.line(Piece { text, ..Piece::default() }, None, frames);
             }
             Event::Reasoning { text, .. } if !text.is_empty() => {
                 self.end_call(frames);
+                let text = self.pieces.reasoning(text);
                 self.line(Piece { thinking: Some(text), ..Piece::default() }, None, frames);
             }
             Event::Started { .. } | Event::Text { .. } | Event::Reasoning { .. } => {}
             Event::ToolCall { id, name, .. } => {
                 self.end_call(frames);
+                self.pieces.call();
                 self.call = Some((id, name, String::new()));
             }
             Event::Arguments { text, .. } => {
@@ -225,7 +231,7 @@ mod tests {
         let mut clock = Clock::new(Instant::now());
         clock.loaded_in(seconds(2));
         advance(seconds(5)).await;
-        clock.see(&Event::Text { choice: 0, text: "a".into(), tokens: 1, logprobs: vec![] });
+        clock.see(&Event::Text { choice: 0, text: "a".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] });
         advance(seconds(4)).await;
         let end = clock.end(FinishReason::Stop, Usage::default());
         let found = [end.total_duration, end.load_duration, end.prompt_eval_duration, end.eval_duration];

@@ -7,7 +7,7 @@ mod logprobs;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use inference::FinishReason;
-use wire::openai::{PromptTokensDetails, Usage};
+use wire::openai::{CompletionTokensDetails, PromptTokensDetails, Usage};
 
 use super::convert::CountsIn;
 
@@ -67,6 +67,7 @@ fn usage(usage: inference::Usage) -> Usage {
         completion_tokens: usage.completion_tokens,
         total_tokens: usage.prompt_tokens + usage.completion_tokens,
         prompt_tokens_details: PromptTokensDetails { cached_tokens: usage.cached_tokens },
+        completion_tokens_details: CompletionTokensDetails { reasoning_tokens: usage.reasoning_tokens },
     }
 }
 

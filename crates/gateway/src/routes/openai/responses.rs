@@ -5,6 +5,7 @@ mod convert;
 mod draft;
 mod items;
 mod kept;
+mod recording;
 pub(crate) mod routes;
 mod stream;
 

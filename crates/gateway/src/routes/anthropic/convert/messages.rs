@@ -4,7 +4,7 @@ use inference::{Message, Role, ToolCall};
 use wire::anthropic::{Content, ContentBlock, InputMessage};
 
 use super::text;
-use crate::error::ApiError;
+use crate::{apart::append, error::ApiError};
 
 /// The turns that one of Anthropic's holds, in its order.
 pub(super) fn convert(position: usize, message: InputMessage) -> Result<Vec<Message>, ApiError> {
@@ -40,7 +40,9 @@ fn turn(at: &str, role: Role, block: ContentBlock) -> Result<Message, ApiError> 
     match (block.r#type.as_str(), role) {
         ("text", _) => Ok(Message::new(role, block.text.ok_or_else(|| needed("text"))?)),
         ("thinking", Role::Assistant) => {
+            // Nothing stands where the caller did not want to be told.
             let reasoning = Some(block.thinking.ok_or_else(|| needed("thinking"))?);
+            let reasoning = reasoning.filter(|thought| !thought.is_empty());
             Ok(Message { reasoning, ..Message::new(role, "") })
         }
         // Only its writer can read it.
@@ -83,12 +85,4 @@ pub(super) fn push(turns: &mut Vec<Message>, turn: Message) {
         }
         _ => turns.push(turn),
     }
-}
-
-/// Adds a line.
-fn append(text: &mut String, more: &str) {
-    if !text.is_empty() && !more.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(more);
 }

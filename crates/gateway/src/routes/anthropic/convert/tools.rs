@@ -13,6 +13,10 @@ pub(super) fn convert(tools: Vec<wire::anthropic::Tool>) -> Result<Vec<Tool>, Ap
             let message = format!("a tool of type {kind:?} is not supported here; only \"custom\" is");
             return Err(ApiError::unsupported(at("type"), message));
         }
+        if declared.allowed_callers.is_some_and(|callers| !callers.iter().any(|caller| caller == "direct")) {
+            let message = "only the model itself calls tools here, so \"direct\" must be among their callers";
+            return Err(ApiError::unsupported(at("allowed_callers"), message));
+        }
         let (name, schema) = (at("name"), at("input_schema"));
         if declared.input_schema.is_none() {
             return Err(ApiError::invalid(schema, "a tool needs the schema of its arguments"));

@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::*;
 
 fn head() -> Head {
-    Head { id: "msg_1".into(), model: "m".into(), request_id: "req_1".into() }
+    Head { id: "msg_1".into(), model: "m".into(), request_id: "req_1".into(), shows_thinking: true }
 }
 
 /// Name and data of every frame.
-fn frames(events: &[Event], counts: inference::Usage) -> Vec<(String, Value)> {
-    let mut encoder = MessageStream::new(head());
+fn frames(head: Head, events: &[Event], counts: inference::Usage) -> Vec<(String, Value)> {
+    let mut encoder = MessageStream::new(head);
     let mut frames = Frames::default();
     encoder.begin(Beginning { counts, ..Beginning::default() });
     events.iter().for_each(|event| encoder.push(event.clone(), &mut frames));
@@ -84,13 +84,15 @@ proptest! {
         length in any::<bool>(),
         stop in option::of("[a-z]{1,4}"),
         cached_tokens in 0u64..9,
+        shows_thinking in any::<bool>(),
     ) {
-        let counts = inference::Usage { prompt_tokens: 9, cached_tokens, completion_tokens: pieces.len() as u64 };
+        let head = || Head { shows_thinking, ..head() };
+        let counts = inference::Usage { prompt_tokens: 9, cached_tokens, completion_tokens: pieces.len() as u64, reasoning_tokens: 3 };
         let event = |(kind, text): (u32, String)| match kind {
             0 => Event::Reasoning { choice: 0, text },
             1 => Event::ToolCall { choice: 0, id: format!("call_{text}"), name: text },
             2 => Event::Arguments { choice: 0, text: json!({ "a": text }).to_string() },
-            _ => Event::Text { choice: 0, text, tokens: 1, logprobs: vec![] },
+            _ => Event::Text { choice: 0, text, tokens: 1, reasoning_tokens: 0, logprobs: vec![] },
         };
         // Arguments belong to the call before them, and come with it.
         let follows = |pieces: &[(u32, String)], index: usize| {
@@ -103,30 +105,32 @@ proptest! {
         let mut whole = Whole::new(1);
         events.iter().for_each(|event| whole.push(event.clone()));
         let whole = serde_json::to_value(message(head(), whole)).unwrap();
-        prop_assert_eq!(accumulate(&frames(&events, counts)), whole);
+        let thoughts = whole["content"].as_array().unwrap().iter().filter(|block| block["type"] == "thinking");
+        prop_assert!(thoughts.clone().all(|block| (block["thinking"] != "") == shows_thinking));
+        prop_assert_eq!(accumulate(&frames(head(), &events, counts)), whole);
     }
 }
 
 #[test]
 fn usage_is_net_of_what_came_from_the_cache() {
-    let counts = inference::Usage { prompt_tokens: 9, cached_tokens: 4, completion_tokens: 2 };
+    let counts = inference::Usage { prompt_tokens: 9, cached_tokens: 4, completion_tokens: 2, reasoning_tokens: 1 };
     let expect = json!({"input_tokens": 5, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0,
-        "output_tokens": 2});
+        "output_tokens": 2, "output_tokens_details": {"thinking_tokens": 1}});
     assert_eq!(serde_json::to_value(usage(counts)).unwrap(), expect);
     let events = [Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None }, Event::Done(counts)];
-    let frames = frames(&events, counts);
+    let frames = frames(head(), &events, counts);
     let begin = json!({"input_tokens": 5, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 0,
-        "output_tokens": 0});
+        "output_tokens": 0, "output_tokens_details": {"thinking_tokens": 0}});
     assert_eq!(frames[0].1["message"]["usage"], begin);
 }
 
 #[test]
 fn a_failure_is_an_event_and_the_message_does_not_stop() {
     let events = [
-        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, logprobs: vec![] },
+        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] },
         Event::Failed { error: Error::Internal, usage: inference::Usage::default() },
     ];
-    let frames = frames(&events, inference::Usage::default());
+    let frames = frames(head(), &events, inference::Usage::default());
     let expect = json!({"type": "error", "request_id": "req_1",
         "error": {"type": "api_error", "message": Error::Internal.to_string()}});
     assert_eq!(frames.last().unwrap(), &("error".to_owned(), expect));
@@ -136,8 +140,8 @@ fn a_failure_is_an_event_and_the_message_does_not_stop() {
 #[test]
 fn choices_that_nobody_asked_for_are_not_passed_on() {
     let events = [
-        Event::Text { choice: 1, text: "Hi".into(), tokens: 1, logprobs: vec![] },
+        Event::Text { choice: 1, text: "Hi".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] },
         Event::Finished { choice: 1, reason: FinishReason::Stop, stop: None },
     ];
-    assert!(frames(&events, inference::Usage::default()).is_empty());
+    assert!(frames(head(), &events, inference::Usage::default()).is_empty());
 }

@@ -8,6 +8,7 @@ use wire::openai::{
 
 use super::{FINGERPRINT, Head, finish_reason, logprobs, stopped_by, usage, usage_of_chunk};
 use crate::{
+    apart::Flattening,
     error::ApiError,
     generation::{Beginning, Choice, Part, Whole},
     routes::openai::convert::{CountsIn, Render},
@@ -67,6 +68,8 @@ struct Progress {
     begun: bool,
     /// Tool calls so far.
     calls: u32,
+    /// Its texts become one.
+    pieces: Flattening,
 }
 
 impl ChatStream {
@@ -116,26 +119,26 @@ impl ChatStream {
 
 impl Encode for ChatStream {
     fn begin(&mut self, known: Beginning) {
-        self.running = Usage { completion_tokens: 0, ..known.counts };
+        self.running = Usage { completion_tokens: 0, reasoning_tokens: 0, ..known.counts };
     }
 
     fn push(&mut self, event: Event, frames: &mut Frames) {
-        if let Event::Text { tokens, .. } = &event {
-            self.running.completion_tokens += tokens;
-        }
+        self.running.count(&event);
         match event {
             Event::Started { .. } => {}
             Event::Reasoning { choice, text } => {
-                if self.begin(choice, frames) {
+                if self.begin(choice, frames) && !text.is_empty() {
+                    let text = self.choices[choice as usize].pieces.reasoning(text);
                     let delta = Delta { reasoning_content: Some(text), ..Delta::default() };
                     self.chunk(vec![go_on(choice, delta)], None, frames);
                 }
             }
             Event::ToolCall { choice, id, name } => {
                 if self.begin(choice, frames) {
-                    let calls = &mut self.choices[choice as usize].calls;
-                    let index = *calls;
-                    *calls += 1;
+                    let progress = &mut self.choices[choice as usize];
+                    progress.pieces.call();
+                    let index = progress.calls;
+                    progress.calls += 1;
                     let function = FunctionCallDelta { name: Some(name), arguments: String::new() };
                     let call = ToolCallDelta { index, id: Some(id), r#type: Some("function"), function };
                     self.call(choice, call, frames);
@@ -151,6 +154,7 @@ impl Encode for ChatStream {
             }
             Event::Text { choice, text, logprobs, .. } => {
                 if self.begin(choice, frames) {
+                    let text = self.choices[choice as usize].pieces.text(text);
                     self.text(choice, text, &logprobs, frames);
                 }
             }

@@ -86,13 +86,11 @@ impl CompletionStream {
 
 impl Encode for CompletionStream {
     fn begin(&mut self, known: Beginning) {
-        self.running = Usage { completion_tokens: 0, ..known.counts };
+        self.running = Usage { completion_tokens: 0, reasoning_tokens: 0, ..known.counts };
     }
 
     fn push(&mut self, event: Event, frames: &mut Frames) {
-        if let Event::Text { tokens, .. } = &event {
-            self.running.completion_tokens += tokens;
-        }
+        self.running.count(&event);
         match event {
             // A prompt is continued, no conversation: nothing is thought and no tool is called.
             Event::Started { .. } | Event::Reasoning { .. } | Event::ToolCall { .. } | Event::Arguments { .. } => {}

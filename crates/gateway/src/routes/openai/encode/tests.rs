@@ -43,6 +43,7 @@ fn concatenate(frames: &[String], render: Render, text_of: fn(&Value) -> Option<
     let (done, chunks) = frames.split_last().unwrap();
     assert_eq!(done, "[DONE]");
     let mut chunks: Vec<Value> = chunks.iter().map(|chunk| serde_json::from_str(chunk).unwrap()).collect();
+    let counts = |chunk: &Value, key: &str| chunk["usage"].pointer(key).and_then(Value::as_u64).unwrap();
     if render.counts == CountsIn::Nowhere {
         assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()));
     } else {
@@ -52,8 +53,11 @@ fn concatenate(frames: &[String], render: Render, text_of: fn(&Value) -> Option<
         if render.counts == CountsIn::Last {
             assert!(chunks.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
         } else {
-            let tokens = |chunk: &Value| chunk["usage"]["completion_tokens"].as_u64().unwrap();
-            assert!(chunks.iter().map(tokens).is_sorted());
+            for key in ["/completion_tokens", "/completion_tokens_details/reasoning_tokens"] {
+                let running: Vec<u64> = chunks.iter().map(|chunk| counts(chunk, key)).collect();
+                assert!(running.is_sorted());
+                assert_eq!(running.last(), Some(&counts(&last, key)), "nothing runs behind the end of all choices");
+            }
         }
     }
     let mut choices = vec![json!({"text": "", "logprobs": null, "finish_reason": null}); render.choices as usize];
@@ -87,6 +91,7 @@ fn append(all: &mut Value, part: &Value) {
 fn check_chat(events: &[Event], render: Render, counts: Usage) {
     let whole = written(&chat_response(head(), render, whole(events, render)));
     assert_eq!(whole["usage"]["total_tokens"], counts.prompt_tokens + counts.completion_tokens);
+    assert_eq!(whole["usage"]["completion_tokens_details"], json!({"reasoning_tokens": counts.reasoning_tokens}));
     let frames = frames(ChatStream::new(head(), render), events);
     let choices = concatenate(&frames, render, |part| {
         assert!(part["delta"]["role"].is_null() || part["delta"] == json!({"role": "assistant", "content": ""}));
@@ -176,16 +181,20 @@ prop_compose! {
         logprobs in Just(logprobs),
         counts_in in Just(counts_in),
     ) -> (Vec<Event>, Render, Usage) {
-        let counts = Usage { prompt_tokens: 5, cached_tokens: 2, completion_tokens: pieces.len() as u64 };
+        let mut counts = Usage { prompt_tokens: 5, cached_tokens: 2, ..Usage::default() };
         let mut events: Vec<Event> = pieces
             .into_iter()
             .map(|(choice, kind, text, tokens)| match kind {
                 0 => Event::Reasoning { choice, text },
                 1 => Event::ToolCall { choice, id: format!("call_{text}"), name: text },
                 2 => Event::Arguments { choice, text },
-                _ => Event::Text { choice, text, tokens: 1, logprobs: if logprobs.is_some() { tokens } else { vec![] } },
+                _ => {
+                    let logprobs = if logprobs.is_some() { tokens } else { vec![] };
+                    Event::Text { choice, text, tokens: 1, reasoning_tokens: u64::from(kind == 5), logprobs }
+                }
             })
             .collect();
+        events.iter().for_each(|event| counts.count(event));
         for (choice, stop) in reasons.iter().enumerate() {
             let reason = if *stop { FinishReason::Stop } else { FinishReason::Length };
             events.push(Event::Finished { choice: choice as u32, reason, stop: None });
@@ -211,10 +220,10 @@ const PLAIN: Render = Render { stream: true, counts: CountsIn::Nowhere, choices:
 #[test]
 fn a_chat_stream_looks_as_clients_expect() {
     let events = [
-        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, logprobs: vec![] },
-        Event::Text { choice: 0, text: String::new(), tokens: 1, logprobs: vec![] },
+        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] },
+        Event::Text { choice: 0, text: String::new(), tokens: 1, reasoning_tokens: 1, logprobs: vec![] },
         Event::Finished { choice: 0, reason: FinishReason::Stop, stop: None },
-        Event::Done(Usage { prompt_tokens: 3, cached_tokens: 1, completion_tokens: 2 }),
+        Event::Done(Usage { prompt_tokens: 3, cached_tokens: 1, completion_tokens: 2, reasoning_tokens: 1 }),
     ];
     let chunk = |choices: Value, usage: Value| {
         json!({"id": "x-1", "object": "chat.completion.chunk", "created": 7, "model": "m",
@@ -228,7 +237,8 @@ fn a_chat_stream_looks_as_clients_expect() {
         chunk(choice(json!({}), json!("stop")), json!(null)),
         chunk(
             json!([]),
-            json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}}),
+            json!({"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5,
+                "prompt_tokens_details": {"cached_tokens": 1}, "completion_tokens_details": {"reasoning_tokens": 1}}),
         ),
     ];
     let found = frames(ChatStream::new(head(), Render { counts: CountsIn::Last, ..PLAIN }), &events);
@@ -237,14 +247,18 @@ fn a_chat_stream_looks_as_clients_expect() {
     assert_eq!(found, expect);
     // The counts so far, where every chunk is to tell them.
     let found = frames(ChatStream::new(head(), Render { counts: CountsIn::Every, ..PLAIN }), &events);
-    let tokens = |frame: &String| serde_json::from_str::<Value>(frame).unwrap()["usage"]["completion_tokens"].clone();
-    assert_eq!(found[..4].iter().map(tokens).collect::<Vec<_>>(), [1, 1, 2, 2]);
+    let tokens = |frame: &String| {
+        let usage = &serde_json::from_str::<Value>(frame).unwrap()["usage"];
+        json!([usage["completion_tokens"], usage["completion_tokens_details"]["reasoning_tokens"]])
+    };
+    let expect = [json!([1, 0]), json!([1, 0]), json!([2, 1]), json!([2, 1])];
+    assert_eq!(found[..4].iter().map(tokens).collect::<Vec<_>>(), expect);
 }
 
 #[test]
 fn a_failure_is_an_event_and_the_stream_is_not_done() {
     let events = [
-        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, logprobs: vec![] },
+        Event::Text { choice: 0, text: "Hi".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] },
         Event::Failed { error: Error::Internal, usage: Usage::default() },
     ];
     for found in
@@ -259,7 +273,7 @@ fn a_failure_is_an_event_and_the_stream_is_not_done() {
 #[test]
 fn choices_that_nobody_asked_for_are_not_passed_on() {
     let events = [
-        Event::Text { choice: 4, text: "Hi".into(), tokens: 1, logprobs: vec![] },
+        Event::Text { choice: 4, text: "Hi".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] },
         Event::Finished { choice: 4, reason: FinishReason::Stop, stop: None },
     ];
     assert!(frames(ChatStream::new(head(), PLAIN), &events).is_empty());

@@ -7,27 +7,19 @@ use std::{
 };
 
 use account::ResponseId;
-use axum::{
-    body::Body,
-    http::{HeaderValue, header},
-    response::{IntoResponse, Response},
-};
-use bytes::Bytes;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use inference::{Error, Event};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
-    time::{sleep, timeout},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    time::sleep,
 };
 
 use super::{
     draft::Draft,
     kept::{self, Keeper},
+    recording::{Recording, Recordings, Step},
 };
-use crate::{Service, error::ApiError, generation::Generation, sse::Frames};
-
-/// Events that wait for a client who listens. One who falls further behind loses the stream, not the response.
-const EVENTS: usize = 4096;
+use crate::{Service, error::ApiError, generation::Generation};
 
 /// Between two attempts to write how a response ended.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -38,6 +30,8 @@ pub(crate) struct Background {
     room: Arc<Semaphore>,
     /// Held for a look-up alone.
     running: Mutex<HashMap<ResponseId, Running>>,
+    /// Of those whose events were asked for, and some that have ended. Held for a look-up alone.
+    recordings: Mutex<Recordings>,
     /// Whether all of them have to end.
     stopping: watch::Sender<bool>,
 }
@@ -54,7 +48,8 @@ impl Background {
     /// None yet, and at most `most` at a time.
     pub(crate) fn new(most: u32) -> Self {
         let room = Arc::new(Semaphore::new(most as usize));
-        Self { most, room, running: Mutex::default(), stopping: watch::Sender::new(false) }
+        let (running, recordings) = Default::default();
+        Self { most, room, running, recordings, stopping: watch::Sender::new(false) }
     }
 
     fn enter(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -82,6 +77,20 @@ impl Background {
         self.idle().await;
     }
 
+    /// What comes or came of one, where that was wanted in events and is there yet.
+    pub(super) fn recording(&self, id: ResponseId) -> Option<Arc<Recording>> {
+        self.recordings().get(id)
+    }
+
+    /// Keeps nothing of one that was deleted.
+    pub(super) fn forget(&self, id: ResponseId) {
+        self.recordings().remove(id);
+    }
+
+    fn recordings(&self) -> MutexGuard<'_, Recordings> {
+        self.recordings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn running(&self) -> MutexGuard<'_, HashMap<ResponseId, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -105,43 +114,23 @@ pub(super) struct Job {
     pub(super) room: OwnedSemaphorePermit,
 }
 
-/// Starts a response that is kept as one that runs. Whoever wants its events gets them.
-pub(super) fn start(job: Job, listens: bool) -> Option<mpsc::Receiver<Bytes>> {
-    let (sender, receiver) = mpsc::channel(EVENTS);
+/// Starts a response that is kept as one that runs. Where it is `recorded`, whoever wants its events can have them.
+pub(super) fn start(job: Job, recorded: bool) -> Option<Arc<Recording>> {
     let (ending, ended) = watch::channel(());
     let running = Running { cancel: Arc::default(), ended };
-    job.service.background().running().insert(job.id, running.clone());
-    tokio::spawn(make(job, Listener(listens.then_some(sender)), running.cancel, ending));
-    listens.then_some(receiver)
+    let background = job.service.background();
+    background.running().insert(job.id, running.clone());
+    let recording = recorded.then(|| Recording::new(job.draft.response().clone(), job.draft.logprobs()));
+    if let Some(recording) = &recording {
+        background.recordings().insert(job.id, Arc::clone(recording));
+    }
+    tokio::spawn(make(job, recording.clone(), running.cancel, ending));
+    recording
 }
 
-/// The client, as long as it listens.
-struct Listener(Option<mpsc::Sender<Bytes>>);
-
-impl Listener {
-    fn frames(&self) -> Option<Frames> {
-        self.0.as_ref().map(|_| Frames::default())
-    }
-
-    /// Hands over what there is, and never waits.
-    fn hear(&mut self, frames: Option<Frames>) {
-        let bytes = frames.map(|mut frames| frames.take()).filter(|bytes| !bytes.is_empty());
-        if let (Some(bytes), Some(sender)) = (bytes, &self.0)
-            && sender.try_send(bytes).is_err()
-        {
-            self.0 = None;
-        }
-    }
-}
-
-async fn make(job: Job, mut listener: Listener, cancel: Arc<Notify>, ending: watch::Sender<()>) {
+async fn make(job: Job, recording: Option<Arc<Recording>>, cancel: Arc<Notify>, ending: watch::Sender<()>) {
     let Job { service, id, mut generation, mut draft, keeper, room } = job;
     let mut stopping = service.background().stopping.subscribe();
-    let mut frames = listener.frames();
-    if let Some(frames) = &mut frames {
-        draft.begin(frames);
-    }
-    listener.hear(frames);
     let mut started = false;
     loop {
         let event = tokio::select! {
@@ -152,20 +141,21 @@ async fn make(job: Job, mut listener: Listener, cancel: Arc<Notify>, ending: wat
             }
             event = generation.next() => event,
         };
-        let mut frames = listener.frames();
         let Some(event) = event else {
-            draft.cancel(generation.usage(), frames.as_mut());
-            listener.hear(frames);
+            let usage = generation.usage();
+            record(&recording, || Step::Cancelled(usage));
+            draft.cancel(usage, None);
             break;
         };
         if !std::mem::replace(&mut started, true) {
-            draft.start(frames.as_mut());
+            record(&recording, || Step::Started);
+            draft.start(None);
             // Only how far it is: what comes of it is written at the end, again if it must be.
             let _ = keeper.change(draft.response(), true).await;
         }
         let over = event.is_terminal();
-        draft.push(event, frames.as_mut());
-        listener.hear(frames);
+        record(&recording, || Step::Event(event.clone()));
+        draft.push(event, None);
         if over {
             break;
         }
@@ -180,13 +170,17 @@ async fn make(job: Job, mut listener: Listener, cancel: Arc<Notify>, ending: wat
     drop(generation);
     kept::end(draft.response_mut());
     write_end(&service, &mut draft, &keeper).await;
-    let mut frames = listener.frames();
-    if let Some(frames) = &mut frames {
-        draft.last(frames);
-    }
-    listener.hear(frames);
+    record(&recording, || Step::Ended(Box::new(draft.response().clone())));
+    service.background().recordings().end(id);
     service.background().running().remove(&id);
     drop((ending, room));
+}
+
+/// Adds a step where there is a recording.
+fn record(recording: &Option<Arc<Recording>>, step: impl FnOnce() -> Step) {
+    if let Some(recording) = recording {
+        recording.add(step());
+    }
 }
 
 /// Writes how it ended, as often as it takes. Where the server ends before, the next start says that it failed.
@@ -210,21 +204,4 @@ async fn write_end(service: &Service, draft: &mut Draft, keeper: &Keeper) {
             }
         }
     }
-}
-
-/// The events of a response, with a sign of life where there are none for a while.
-pub(super) fn events(receiver: mpsc::Receiver<Bytes>, ping_interval: Duration) -> Response {
-    let next = move |mut receiver: mpsc::Receiver<Bytes>| async move {
-        let piece = match timeout(ping_interval, receiver.recv()).await {
-            Ok(piece) => piece?,
-            Err(_) => Bytes::from_static(b": ping\n\n"),
-        };
-        Some((Ok::<_, std::convert::Infallible>(piece), receiver))
-    };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        (header::HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
-    ];
-    (headers, Body::from_stream(stream::unfold(receiver, next))).into_response()
 }

@@ -17,7 +17,7 @@ use crate::{
     error::ApiError,
     form,
     generation::Ask,
-    parameter::{absent, callable, integer, not_supported, number, tool},
+    parameter::{absent, callable, integer, not_supported, number, only, tool},
     routes::openai::convert::MOST_LOGPROBS,
     tenancy::now,
     thinking::Thinking,
@@ -145,17 +145,6 @@ pub(super) fn read(body: ResponseRequest, caller: &Caller, config: &Config) -> R
     };
     let (previous, stream) = (previous.transpose()?, body.stream.unwrap_or(false));
     Ok(Asked { id, response, input, previous, stream, request, chat })
-}
-
-/// Refuses values of a parameter that are known and not served here.
-fn only(parameter: &str, value: Option<&str>, served: &[&str]) -> Result<(), ApiError> {
-    match value {
-        Some(value) if !served.contains(&value) => {
-            let message = format!("{parameter} {value:?} is not supported here; {} is", served.join(" or "));
-            Err(ApiError::unsupported(parameter, message))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn metadata(pairs: Option<&BTreeMap<String, String>>) -> Result<(), ApiError> {

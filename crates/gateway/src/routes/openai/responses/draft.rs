@@ -22,12 +22,19 @@ pub(super) struct Draft {
     open: bool,
     /// `Some(k)`: with log-probabilities, and those of the `k` most likely tokens.
     logprobs: Option<u32>,
-    /// Tokens that came before it was known to which item they belong, and their log-probabilities.
-    waiting: (u64, Vec<TokenLogprob>),
-    reasoning_tokens: u64,
+    /// Of tokens that came before it was known to which item they belong.
+    waiting: Vec<TokenLogprob>,
     reason: Option<FinishReason>,
-    /// Number of the next event.
+    numbers: Numbers,
+}
+
+/// The numbers of a response's events, from 0.
+#[derive(Debug, Clone, Copy, Default)]
+struct Numbers {
+    /// Of the next event.
     next: u64,
+    /// Of the first that is told.
+    first: u64,
 }
 
 /// What an item holds.
@@ -42,13 +49,24 @@ impl Draft {
     /// A response of which nothing is known yet.
     pub(super) fn new(response: ResponseObject, logprobs: Option<u32>) -> Self {
         let stem = response.id.trim_start_matches(account::ResponseId::PREFIX).to_owned();
-        let (waiting, reasoning_tokens, reason, next) = Default::default();
-        Self { response, stem, open: false, logprobs, waiting, reasoning_tokens, reason, next }
+        let (waiting, reason, numbers) = Default::default();
+        Self { response, stem, open: false, logprobs, waiting, reason, numbers }
+    }
+
+    /// The same, for somebody who knows the events up to this number.
+    pub(super) fn telling_behind(mut self, known: Option<u64>) -> Self {
+        self.numbers.first = known.map_or(0, |known| known.saturating_add(1));
+        self
     }
 
     /// The response as it stands.
     pub(super) fn response(&self) -> &ResponseObject {
         &self.response
+    }
+
+    /// As [`Self::new`] took them.
+    pub(super) fn logprobs(&self) -> Option<u32> {
+        self.logprobs
     }
 
     /// Ends what is known of it here.
@@ -59,18 +77,18 @@ impl Draft {
     /// Says that there is one, and how far it is.
     pub(super) fn begin(&mut self, frames: &mut Frames) {
         let response = &self.response;
-        tell(&mut self.next, Some(&mut *frames), Kind::Created { response });
+        tell(&mut self.numbers, Some(&mut *frames), Kind::Created { response });
         let standing = match response.status {
             ResponseStatus::Queued => Kind::Queued { response },
             _ => Kind::InProgress { response },
         };
-        tell(&mut self.next, Some(frames), standing);
+        tell(&mut self.numbers, Some(frames), standing);
     }
 
     /// Says that its turn has come.
     pub(super) fn start(&mut self, frames: Option<&mut Frames>) {
         self.response.status = ResponseStatus::InProgress;
-        tell(&mut self.next, frames, Kind::InProgress { response: &self.response });
+        tell(&mut self.numbers, frames, Kind::InProgress { response: &self.response });
     }
 
     /// Takes what an event says, and appends what there is to say of it. Of a terminal event it says nothing:
@@ -81,7 +99,7 @@ impl Draft {
         }
         match event {
             Event::Started { .. } => {}
-            Event::Text { text, tokens, logprobs, .. } => self.text(&text, tokens, logprobs, frames),
+            Event::Text { text, logprobs, .. } => self.text(&text, logprobs, frames),
             Event::Reasoning { text, .. } => self.reasoning(text, frames),
             Event::ToolCall { id, name, .. } => self.call(id, name, frames),
             Event::Arguments { text, .. } => self.arguments(&text, frames),
@@ -137,7 +155,7 @@ impl Draft {
             // There is no event that says `cancelled`.
             _ => Kind::Incomplete { response },
         };
-        tell(&mut self.next, Some(frames), last);
+        tell(&mut self.numbers, Some(frames), last);
     }
 
     fn count(&mut self, usage: Usage) {
@@ -145,9 +163,7 @@ impl Draft {
             input_tokens: usage.prompt_tokens,
             input_tokens_details: InputTokensDetails { cached_tokens: usage.cached_tokens, cache_write_tokens: 0 },
             output_tokens: usage.completion_tokens,
-            output_tokens_details: OutputTokensDetails {
-                reasoning_tokens: self.reasoning_tokens.min(usage.completion_tokens),
-            },
+            output_tokens_details: OutputTokensDetails { reasoning_tokens: usage.reasoning_tokens },
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
         });
     }
@@ -163,20 +179,18 @@ impl Draft {
     }
 
     /// A token is told before what it means, and may have no text: it belongs to what is open, or to what opens next.
-    fn text(&mut self, text: &str, tokens: u64, logprobs: Vec<TokenLogprob>, mut frames: Option<&mut Frames>) {
+    fn text(&mut self, text: &str, logprobs: Vec<TokenLogprob>, mut frames: Option<&mut Frames>) {
         match self.holds() {
-            Some(Holds::Reasoning) if text.is_empty() => return self.reasoning_tokens += tokens,
-            Some(Holds::Call) if text.is_empty() => return,
+            Some(Holds::Reasoning | Holds::Call) if text.is_empty() => return,
             Some(Holds::Text) => {}
             _ if text.is_empty() => {}
             _ => self.open(Holds::Text, frames.as_deref_mut()),
         }
-        self.waiting.0 += tokens;
-        self.waiting.1.extend(logprobs);
+        self.waiting.extend(logprobs);
         if self.holds() != Some(Holds::Text) {
             return;
         }
-        let (_, tokens) = std::mem::take(&mut self.waiting);
+        let tokens = std::mem::take(&mut self.waiting);
         let new: Vec<ChatTokenLogprob> =
             self.logprobs.iter().flat_map(|top| tokens.iter().map(|token| chat_logprob(token, *top))).collect();
         // A token that ends inside a character has no text yet; it says something only with its probability.
@@ -187,7 +201,7 @@ impl Draft {
         let Some(ResponseItem::Message { id, content, .. }) = self.response.output.last_mut() else { return };
         let (item_id, content_index, delta) = (&*id, CONTENT_INDEX, text);
         let event = Kind::OutputTextDelta { item_id, output_index, content_index, delta, logprobs: &new };
-        tell(&mut self.next, frames, event);
+        tell(&mut self.numbers, frames, event);
         if let Some(ResponsePart::OutputText { text: all, logprobs, .. }) = content.last_mut() {
             all.push_str(text);
             logprobs.extend(new);
@@ -204,7 +218,7 @@ impl Draft {
         let output_index = self.response.output.len() - 1;
         let Some(ResponseItem::Reasoning { id, content, .. }) = self.response.output.last_mut() else { return };
         let (item_id, content_index, delta) = (&*id, CONTENT_INDEX, &*text);
-        tell(&mut self.next, frames, Kind::ReasoningTextDelta { item_id, output_index, content_index, delta });
+        tell(&mut self.numbers, frames, Kind::ReasoningTextDelta { item_id, output_index, content_index, delta });
         if let Some(part) = content.last_mut() {
             part.text.push_str(&text);
         }
@@ -213,7 +227,7 @@ impl Draft {
     fn call(&mut self, call: String, function: String, mut frames: Option<&mut Frames>) {
         self.close(ItemStatus::Completed, frames.as_deref_mut());
         // Tokens of the marks around a call are part of no text.
-        self.waiting = Default::default();
+        self.waiting.clear();
         let (id, arguments) = (self.id("fc"), String::new());
         let status = ItemStatus::InProgress;
         self.add(ResponseItem::FunctionCall { id, status, call_id: call, name: function, arguments }, frames);
@@ -227,7 +241,7 @@ impl Draft {
         let output_index = self.response.output.len() - 1;
         let Some(ResponseItem::FunctionCall { id, arguments, .. }) = self.response.output.last_mut() else { return };
         let item_id = &*id;
-        tell(&mut self.next, frames, Kind::FunctionCallArgumentsDelta { item_id, output_index, delta });
+        tell(&mut self.numbers, frames, Kind::FunctionCallArgumentsDelta { item_id, output_index, delta });
         arguments.push_str(delta);
     }
 
@@ -242,8 +256,7 @@ impl Draft {
         let item = if holds == Holds::Text {
             ResponseItem::Message { id: self.id("msg"), status, role: ItemRole::Assistant, content }
         } else {
-            let (tokens, _) = std::mem::take(&mut self.waiting);
-            self.reasoning_tokens += tokens;
+            self.waiting.clear();
             ResponseItem::Reasoning { id: self.id("rs"), status, summary, content: Vec::new() }
         };
         self.add(item, frames.as_deref_mut());
@@ -253,13 +266,13 @@ impl Draft {
             Some(ResponseItem::Message { id: item_id, content, .. }) => {
                 let empty = ResponsePart::output(String::new());
                 let part = EventPart::Text(&empty);
-                tell(&mut self.next, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
+                tell(&mut self.numbers, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
                 content.push(empty);
             }
             Some(ResponseItem::Reasoning { id: item_id, content, .. }) => {
                 let empty = ReasoningPart::new(String::new());
                 let part = EventPart::Reasoning(&empty);
-                tell(&mut self.next, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
+                tell(&mut self.numbers, frames, Kind::ContentPartAdded { item_id, output_index, content_index, part });
                 content.push(empty);
             }
             _ => {}
@@ -268,7 +281,7 @@ impl Draft {
 
     fn add(&mut self, item: ResponseItem, frames: Option<&mut Frames>) {
         let output_index = self.response.output.len();
-        tell(&mut self.next, frames, Kind::OutputItemAdded { output_index, item: &item });
+        tell(&mut self.numbers, frames, Kind::OutputItemAdded { output_index, item: &item });
         self.response.output.push(item);
         self.open = true;
     }
@@ -278,7 +291,7 @@ impl Draft {
         if !std::mem::replace(&mut self.open, false) {
             return;
         }
-        let (next, content_index) = (&mut self.next, CONTENT_INDEX);
+        let (numbers, content_index) = (&mut self.numbers, CONTENT_INDEX);
         let output_index = self.response.output.len().saturating_sub(1);
         match self.response.output.last_mut() {
             Some(ResponseItem::Message { id: item_id, status, content, .. }) => {
@@ -289,10 +302,10 @@ impl Draft {
                         ResponsePart::InputText { text } => (&*text, &[][..]),
                     };
                     let done = Kind::OutputTextDone { item_id, output_index, content_index, text, logprobs };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                     let part = EventPart::Text(part);
                     let done = Kind::ContentPartDone { item_id, output_index, content_index, part };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                 }
             }
             Some(ResponseItem::Reasoning { id: item_id, status, content, .. }) => {
@@ -300,30 +313,30 @@ impl Draft {
                 for part in content {
                     let text = &*part.text;
                     let done = Kind::ReasoningTextDone { item_id, output_index, content_index, text };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                     let part = EventPart::Reasoning(part);
                     let done = Kind::ContentPartDone { item_id, output_index, content_index, part };
-                    tell(next, frames.as_deref_mut(), done);
+                    tell(numbers, frames.as_deref_mut(), done);
                 }
             }
             Some(ResponseItem::FunctionCall { id: item_id, status, name, arguments, .. }) => {
                 *status = ends;
                 let done = Kind::FunctionCallArgumentsDone { item_id, output_index, name, arguments };
-                tell(next, frames.as_deref_mut(), done);
+                tell(numbers, frames.as_deref_mut(), done);
             }
             Some(ResponseItem::FunctionCallOutput { .. }) | None => return,
         }
         if let Some(item) = self.response.output.last() {
-            tell(next, frames, Kind::OutputItemDone { output_index, item });
+            tell(numbers, frames, Kind::OutputItemDone { output_index, item });
         }
     }
 }
 
 /// Numbers an event, and appends it where there is somebody to read it.
-fn tell(next: &mut u64, frames: Option<&mut Frames>, event: Kind<'_>) {
-    let sequence_number = *next;
-    *next += 1;
-    if let Some(frames) = frames {
+fn tell(numbers: &mut Numbers, frames: Option<&mut Frames>, event: Kind<'_>) {
+    let sequence_number = numbers.next;
+    numbers.next += 1;
+    if let Some(frames) = frames.filter(|_| sequence_number >= numbers.first) {
         let name = event.name();
         frames.event(name, &ResponseEvent { event, sequence_number });
     }
@@ -342,3 +355,5 @@ fn failure(error: &ApiError) -> ResponseFailure {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use tests::blank;

@@ -8,7 +8,7 @@ use wire::openai::{
     ResponseItem, ResponsePart,
 };
 
-use crate::error::ApiError;
+use crate::{apart::append, error::ApiError};
 
 /// Longest id of an item that a caller gives.
 const MOST_ID: usize = 256;
@@ -149,7 +149,7 @@ pub(super) fn turns(items: &[ResponseItem], own: usize) -> Result<Vec<Message>, 
     for (position, item) in items.iter().enumerate() {
         match item {
             ResponseItem::Message { role: ItemRole::Assistant, content, .. } => {
-                append(&mut assistant(&mut turns).content, joined(content));
+                append(&mut assistant(&mut turns).content, &joined(content));
             }
             ResponseItem::Message { role, content, .. } => {
                 let role = if *role == ItemRole::User { Role::User } else { Role::System };
@@ -158,7 +158,7 @@ pub(super) fn turns(items: &[ResponseItem], own: usize) -> Result<Vec<Message>, 
             ResponseItem::Reasoning { content, .. } => {
                 let thought: Vec<&str> = content.iter().map(|part| part.text.as_str()).collect();
                 if !thought.is_empty() {
-                    append(assistant(&mut turns).reasoning.get_or_insert_default(), thought.join("\n"));
+                    append(assistant(&mut turns).reasoning.get_or_insert_default(), &thought.join("\n"));
                 }
             }
             ResponseItem::FunctionCall { call_id, name, arguments, .. } => {
@@ -196,13 +196,6 @@ fn assistant(turns: &mut Vec<Message>) -> &mut Message {
     // One was pushed where there was none.
     let last = turns.len() - 1;
     &mut turns[last]
-}
-
-fn append(all: &mut String, text: String) {
-    if !all.is_empty() && !text.is_empty() {
-        all.push('\n');
-    }
-    all.push_str(&text);
 }
 
 fn joined(content: &[ResponsePart]) -> String {

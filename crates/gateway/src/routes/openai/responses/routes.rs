@@ -30,7 +30,7 @@ use crate::{
     generation::Generation,
     labels,
     notes::merged_system,
-    parameter::{self, integer, not_supported},
+    parameter::{self, integer},
     sse,
 };
 
@@ -67,7 +67,7 @@ pub(crate) async fn create(
         let response = draft.response().clone();
         let job = Job { service: service.clone(), id: asked.id, generation, draft, keeper, room };
         return Ok(match background::start(job, asked.stream) {
-            Some(events) => background::events(events, service.config().ping_interval),
+            Some(recording) => recording.listen(None, service.config().ping_interval),
             None => axum::Json(response).into_response(),
         });
     }
@@ -84,7 +84,7 @@ pub(crate) async fn create(
     Ok((merged_system(generation.merged_system()), axum::Json(draft.response())).into_response())
 }
 
-/// A response of the key's project, as it stands.
+/// A response of the key's project: as it stands, or, of one in the background that was asked for in events, those.
 #[utoipa::path(
     get, path = "/v1/responses/{id}", tag = "openai",
     params(("id" = String, Path, description = "Its id, `resp_…`"), ResponseQuery),
@@ -100,10 +100,17 @@ pub(crate) async fn retrieve(
     Path(id): Path<String>,
     query: Result<Query<ResponseQuery>, QueryRejection>,
 ) -> Result<Response, ApiError> {
-    if parameter::query(query)?.stream == Some(true) {
-        return Err(not_supported("stream"));
+    let ResponseQuery { stream, starting_after } = parameter::query(query)?;
+    let found = kept::find(&service, &caller.tenant(), &id).await?;
+    if stream != Some(true) {
+        return Ok(stored(found));
     }
-    kept::find(&service, &caller.tenant(), &id).await.map(stored)
+    let recording = service.background().recording(found.id).ok_or_else(|| {
+        let message = "there are no events of this response, or no longer: they are kept of responses with background and \
+                       stream, while those run and for a while after that; leave stream out to read it as it stands";
+        ApiError::invalid("stream", message)
+    })?;
+    Ok(recording.listen(starting_after, service.config().ping_interval))
 }
 
 /// Deletes a response of the key's project. One that is still being made is cancelled.
@@ -124,6 +131,7 @@ pub(crate) async fn delete(
     let found = kept::find(&service, &caller.tenant(), &id).await?;
     service.background().cancel(found.id).await;
     kept::delete(&service, &caller.tenant(), &id).await?;
+    service.background().forget(found.id);
     Ok(axum::Json(ResponseDeleted { id, object: "response", deleted: true }))
 }
 

@@ -12,7 +12,7 @@ fn draft(logprobs: Option<u32>) -> Draft {
 }
 
 /// A response of which nothing is known yet.
-fn blank() -> ResponseObject {
+pub(in crate::routes::openai::responses) fn blank() -> ResponseObject {
     ResponseObject {
         id: "resp_7".into(),
         object: "response",
@@ -126,7 +126,7 @@ fn accumulate(events: &[Value]) -> Value {
 }
 
 fn text(text: &str) -> Event {
-    Event::Text { choice: 0, text: text.into(), tokens: 1, logprobs: vec![] }
+    Event::Text { choice: 0, text: text.into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] }
 }
 
 fn reasoning(text: &str) -> Event {
@@ -138,7 +138,7 @@ fn finished(reason: FinishReason) -> Event {
 }
 
 fn done(completion_tokens: u64) -> Event {
-    Event::Done(Usage { prompt_tokens: 5, cached_tokens: 2, completion_tokens })
+    Event::Done(Usage { prompt_tokens: 5, cached_tokens: 2, completion_tokens, reasoning_tokens: 0 })
 }
 
 fn token() -> impl Strategy<Value = TokenLogprob> {
@@ -150,7 +150,7 @@ fn pieces() -> impl Strategy<Value = Vec<Event>> {
         0 => Event::Reasoning { choice: 0, text },
         1 => Event::ToolCall { choice: 0, id: format!("call_{text}"), name: text },
         2 => Event::Arguments { choice: 0, text },
-        _ => Event::Text { choice: 0, text, tokens: 1, logprobs },
+        _ => Event::Text { choice: 0, text, tokens: 1, reasoning_tokens: 0, logprobs },
     });
     vec(piece, 0..14)
 }
@@ -243,24 +243,12 @@ fn a_stream_looks_as_clients_expect() {
 }
 
 #[test]
-fn tokens_of_reasoning_are_counted_with_its_marks() {
-    // Each token is told before what it means.
-    let events = [
-        text(""),
-        text(""),
-        reasoning("a"),
-        text(""),
-        reasoning("b"),
-        text(""),
-        text("Hi"),
-        text("!"),
-        text(""),
-        finished(FinishReason::Stop),
-        done(8),
-    ];
-    assert_eq!(whole(&events, None)["usage"]["output_tokens_details"]["reasoning_tokens"], 4);
-    let silent = [text("Hi"), text(""), finished(FinishReason::Stop), done(2)];
-    assert_eq!(whole(&silent, None)["usage"]["output_tokens_details"]["reasoning_tokens"], 0);
+fn tokens_of_reasoning_are_those_that_the_backend_counted() {
+    let usage = Usage { prompt_tokens: 5, cached_tokens: 2, completion_tokens: 8, reasoning_tokens: 4 };
+    for end in [Event::Done(usage), Event::Failed { error: Error::Internal, usage }] {
+        let events = [reasoning("a"), text("Hi"), finished(FinishReason::Stop), end];
+        assert_eq!(whole(&events, None)["usage"]["output_tokens_details"]["reasoning_tokens"], 4);
+    }
 }
 
 #[test]
@@ -269,6 +257,7 @@ fn log_probabilities_are_of_the_texts_tokens_alone() {
         choice: 0,
         text: text.into(),
         tokens: 1,
+        reasoning_tokens: 0,
         logprobs: vec![TokenLogprob { token: 0, bytes: vec![byte], logprob: Some(-1.0), top: vec![] }],
     };
     let events = [
@@ -314,7 +303,7 @@ fn a_response_that_is_cut_says_what_is_incomplete() {
 
 #[test]
 fn a_failure_ends_the_response_and_says_why() {
-    let usage = Usage { prompt_tokens: 5, cached_tokens: 0, completion_tokens: 1 };
+    let usage = Usage { prompt_tokens: 5, cached_tokens: 0, completion_tokens: 1, reasoning_tokens: 0 };
     let limit = Error::LimitReached { message: "no more".into(), spent: false, retry_after: None };
     for (error, code) in [
         (Error::Internal, "server_error"),
@@ -336,7 +325,7 @@ fn a_failure_ends_the_response_and_says_why() {
 
 #[test]
 fn choices_that_nobody_asked_for_are_not_passed_on() {
-    let stranger = Event::Text { choice: 4, text: "Hi".into(), tokens: 1, logprobs: vec![] };
+    let stranger = Event::Text { choice: 4, text: "Hi".into(), tokens: 1, reasoning_tokens: 0, logprobs: vec![] };
     let response = whole(&[stranger, finished(FinishReason::Stop), done(1)], None);
     assert_eq!(response["output"].as_array().unwrap().len(), 1);
     assert_eq!(response["output"][0]["content"][0]["text"], "", "there is always an item to look at");
