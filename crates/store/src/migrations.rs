@@ -54,7 +54,9 @@ async fn steps(connection: &mut SqliteConnection) -> Result<(), Error> {
         if place + 1 == SUMS_DAYS {
             sums::sum_days(&mut *connection).await?;
         }
-        tracing::info!(version = place + 1, "the data folder's schema was brought up to date");
+    }
+    if (1..LATEST).contains(&found) {
+        tracing::info!(from = found, to = LATEST, "the data folder's schema was brought up to date");
     }
     Ok(())
 }

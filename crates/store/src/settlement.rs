@@ -6,7 +6,7 @@ use std::{
 };
 
 use account::{
-    Class, Labels, OrgId, Payer, Price, PriceId, RequestId, Service, Settlement, Tenant, Timestamp,
+    Class, Counts, Labels, OrgId, Payer, Price, PriceId, RequestId, Service, Settlement, Tenant, Timestamp,
     ledger::{Charge, Head, Line, Terms},
 };
 use sqlx::SqliteConnection;
@@ -72,10 +72,11 @@ pub enum Settled {
 }
 
 impl UsageRow {
+    /// What its line in the ledger says; there is none where nobody pays, or nothing was used.
     fn charge(&self) -> Option<Charge> {
         let (price, terms) = self.price.as_ref()?;
         let Settlement { cause, counts, .. } = self.settlement;
-        if cause.payer() == Payer::Nobody {
+        if cause.payer() == Payer::Nobody || counts == Counts::default() {
             return None;
         }
         Some(Charge {

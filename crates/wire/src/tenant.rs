@@ -109,7 +109,7 @@ pub struct UsageSum {
     pub other: bool,
     /// The model's name.
     pub model: String,
-    /// Requests that have ended.
+    /// Requests that have ended; quotes, and those that were refused after they had been let in, are among them.
     pub requests: u64,
     /// Tokens of prompts that were computed.
     pub input_tokens: u64,

@@ -36,6 +36,11 @@ async fn what_nobody_pays_has_a_row_and_no_line() {
         assert_eq!(line.is_some(), cause.payer() == Payer::Caller, "{cause:?}");
         assert_eq!(store.request(ORG, row.request).await.unwrap().unwrap().cause, cause);
     }
+    // Such as a quote.
+    let Settled::Written { line } = settle(&store, usage(Cause::Finished, Counts::default())).await.unwrap() else {
+        panic!("it was there")
+    };
+    assert_eq!(line, None, "nothing was used");
     let paid = Cause::ALL.into_iter().filter(|cause| cause.payer() == Payer::Caller).count();
     assert_eq!(verified(&store, ORG).await.number, paid as u64);
 }
