@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use account::{
-    Identity, IdentityId, InviteId, KeyedHash, ListedDomain, PasswordHash, Purpose, Role, Session, Timestamp, Token,
-    UserId,
+    Identity, IdentityId, InviteId, KeyedHash, ListedDomain, OrgId, PasswordHash, Purpose, Role, Session, Timestamp,
+    Token, UserId,
 };
 use axum::{
     Router,
@@ -15,6 +15,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use control::{Provider, Providers};
 use futures::future::join_all;
 use oidc::{ClientSecret, Issuer, Limits, Settings};
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use store::{Change, ExternalIdentity, Invite, Reset};
 use url::Url;
@@ -38,9 +39,10 @@ fn provider(name: &str, fake: &FakeProvider, limits: Limits) -> Provider {
     let ring = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ClientConfig::builder_with_provider(ring).with_safe_default_protocol_versions().unwrap();
     let tls = tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth();
-    let listed = ListedDomain { domain: "listed.example".into(), org: ORG, role: Role::Member };
+    let listed = [("listed.example", ORG), ("lost.example", OrgId::from_bytes([9; 16]))]
+        .map(|(domain, org)| ListedDomain { domain: domain.into(), org, role: Role::Member });
     let oidc = oidc::Provider::new(settings, limits, tls).unwrap();
-    Provider::new(name, format!("Provider {name}"), oidc, vec![listed])
+    Provider::new(name, format!("Provider {name}"), oidc, listed.into())
 }
 
 async fn stage_of(fake: &FakeProvider, limits: Limits) -> Stage {
@@ -241,6 +243,25 @@ async fn nobody_comes_back_who_was_not_sent_from_this_browser() {
     nobody(&stage).await;
     // None of it has used up what is right.
     user(&stage, &come_back(&app, &mine.kept, CALLBACK, &with(&state)).await).await;
+}
+
+#[tokio::test]
+async fn nothing_that_the_browser_holds_redeems_the_code_or_is_said_twice() {
+    let (_fake, stage) = both().await;
+    let app = stage.stranger();
+    let mut seen = std::collections::HashSet::new();
+    for _ in 0..2 {
+        let begun = begin(&app, START).await;
+        let sent: std::collections::HashMap<_, _> =
+            Url::parse(&begun.address).unwrap().query_pairs().into_owned().collect();
+        for held in sent.values().chain([&begun.kept]) {
+            let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest(&SHA256, held.as_bytes()));
+            assert_ne!(challenge, sent["code_challenge"], "{held} is the verifier");
+        }
+        for name in ["state", "nonce", "code_challenge"] {
+            assert!(seen.insert(sent[name].clone()), "{name}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -492,6 +513,8 @@ async fn who_is_neither_invited_nor_listed_stays_out() {
         (json!({"email_verified": null}), refused(403, "email_not_verified")),
         (json!({"email": "no address"}), refused(403, "email_not_verified")),
         (json!({"email": "ann@elsewhere.example"}), refused(403, "not_invited")),
+        // Its organisation does not exist.
+        (json!({"email": "ann@lost.example"}), refused(403, "not_invited")),
         (json!({"email": "ann@sub.listed.example"}), refused(403, "not_invited")),
         (json!({"email": "ann@listed.example.evil.example"}), refused(403, "not_invited")),
     ] {
@@ -520,6 +543,24 @@ async fn an_invitation_is_carried_there_and_back_and_lets_in_whom_it_is_for() {
     // Who has the address already is not taken over by an invitation.
     let again = invite(&stage, 2, "ann@elsewhere.example").await;
     assert_eq!(told(&sign_in_with(&stage, &fake, &format!("?invite={again}")).await), refused(409, "email_taken"));
+}
+
+#[tokio::test]
+async fn an_invitation_verifies_no_address_that_the_provider_does_not_say() {
+    let (fake, stage) = both().await;
+    for (number, said, expect) in [
+        (1, json!({"email": "1@elsewhere.example", "email_verified": true}), true),
+        (2, json!({"email": "2@elsewhere.example", "email_verified": false}), false),
+        (3, json!({"email_verified": true}), false),
+    ] {
+        let subject = number.to_string();
+        let token = invite(&stage, number, &format!("{number}@elsewhere.example")).await;
+        fake.does().claims = json!({"sub": subject, "email": null});
+        fake.does().user_info = said.clone();
+        fake.does().user_info["sub"] = json!(subject);
+        user(&stage, &sign_in_with(&stage, &fake, &format!("?invite={token}")).await).await;
+        assert_eq!(stage.store.identity(&fake.issuer, &subject).await.unwrap().unwrap().verified, expect, "{said}");
+    }
 }
 
 #[tokio::test]

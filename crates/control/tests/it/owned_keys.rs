@@ -1,6 +1,6 @@
 //! Keys of people: who makes, sees and ends whose, and with what they end.
 
-use account::{Role, Scope, UserId};
+use account::{KeyId, KeyedHash, Role, Scope, UserId};
 use serde_json::{Value, json};
 use store::Change;
 
@@ -21,6 +21,16 @@ async fn owned(stage: &Stage, owner: Option<UserId>, scope: Scope) -> String {
     let mut key = stage.key(&[scope]).await;
     key.owner = owner;
     apply(&stage.store, Change::ChangeKey(key.clone())).await;
+    key.id.to_string()
+}
+
+/// A key that belongs to this person in the other organisation, where they are a member.
+async fn elsewhere(stage: &Stage, owner: UserId) -> String {
+    let mut key = stage.key(&[Scope::Inference]).await;
+    (key.id, key.org, key.project) = (KeyId::from_bytes([9; 16]), OTHER, OTHER_PROJECT);
+    (key.owner, key.secret) = (Some(owner), KeyedHash::from_bytes([9; 32]));
+    apply(&stage.store, Change::AddMember { org: OTHER, user: owner, role: Role::Member }).await;
+    apply(&stage.store, Change::AddKey(key.clone())).await;
     key.id.to_string()
 }
 
@@ -145,11 +155,7 @@ async fn a_key_ends_when_its_owner_may_no_longer_do_what_it_may() {
         let looks = owned(&stage, Some(ann), Scope::UsageRead).await;
         owned(&stage, Some(kept), Scope::Inference).await;
         owned(&stage, None, Scope::Inference).await;
-        let mut there = stage.key(&[Scope::Inference]).await;
-        (there.id, there.org, there.project) = (account::KeyId::from_bytes([9; 16]), OTHER, OTHER_PROJECT);
-        (there.owner, there.secret) = (Some(ann), account::KeyedHash::from_bytes([9; 32]));
-        apply(&stage.store, Change::AddMember { org: OTHER, user: ann, role: Role::Member }).await;
-        apply(&stage.store, Change::AddKey(there.clone())).await;
+        let there = elsewhere(&stage, ann).await;
         stage.published.lock().unwrap().clear();
         let app = stage.operator().await;
         match what {
@@ -163,7 +169,7 @@ async fn a_key_ends_when_its_owner_may_no_longer_do_what_it_may() {
             }
             _ => drop(check_with(&app, "DELETE", &format!("/admin/v1/users/{ann}"), Value::Null, &ANY, 204).await),
         }
-        let names = [(asks, "asks"), (looks, "looks"), (there.id.to_string(), "there")];
+        let names = [(asks, "asks"), (looks, "looks"), (there, "there")];
         let name = |id: String| names.iter().find(|(known, _)| *known == id).map_or("another", |(_, name)| name);
         let keys = stage.store.keys().await.unwrap();
         let mut ended: Vec<_> =
@@ -199,6 +205,8 @@ async fn a_person_has_a_bounded_number_of_keys_that_work() {
     let stage = stage().await;
     let ann = stage.user("ann", Some(Role::Member)).await;
     let app = stage.app_of_user(ann).await;
+    // It counts where it is.
+    elsewhere(&stage, ann).await;
     let mut last = String::new();
     for _ in 0..100 {
         last = owned(&stage, Some(ann), Scope::Inference).await;
@@ -207,4 +215,6 @@ async fn a_person_has_a_bounded_number_of_keys_that_work() {
     check_with(&app, "PATCH", &format!("{}/{last}", keys()), json!({"name": "still mine"}), &ANY, 200).await;
     check(&app, "POST", &format!("{}/{last}/revoke", keys()), Value::Null, 200).await;
     check(&app, "POST", &keys(), new(&["inference"]), 201).await;
+    // One that has ended is none too many.
+    check_with(&app, "PATCH", &format!("{}/{last}", keys()), json!({"name": "was mine"}), &ANY, 200).await;
 }

@@ -126,6 +126,9 @@ async fn what_cannot_be_a_webhook_is_refused_by_name() {
     ];
     let wrong = wrong_urls.map(|url| (json!({"url": url}), "url"));
     let url = "https://example.org/";
+    let made = check(&app, "POST", &webhooks(), json!({"url": url}), 201).await.json();
+    let path = format!("{}/{}", webhooks(), made["id"].as_str().unwrap());
+    let before = check(&app, "GET", &path, Value::Null, 200).await.json();
     let others = [
         (json!({"url": url, "events": ["ping"]}), "events"),
         (json!({"url": url, "events": ["budget"]}), "events"),
@@ -138,7 +141,10 @@ async fn what_cannot_be_a_webhook_is_refused_by_name() {
     for (new, parameter) in wrong.into_iter().chain(others) {
         let refused = check(&app, "POST", &webhooks(), new.clone(), 400).await.json();
         assert_eq!(refused["error"]["param"], parameter, "{new}");
+        // Nor does one that is sound become so.
+        let refused = check_with(&app, "PATCH", &path, new.clone(), &ANY, 400).await.json();
+        assert_eq!(refused["error"]["param"], parameter, "{new}");
     }
     check(&app, "POST", &webhooks(), json!({"url": url, "secret": "mine"}), 400).await;
-    assert_eq!(check(&app, "GET", &webhooks(), Value::Null, 200).await.json(), json!({"data": []}));
+    assert_eq!(check(&app, "GET", &webhooks(), Value::Null, 200).await.json(), json!({"data": [before]}));
 }

@@ -165,6 +165,25 @@ async fn what_is_spent_while_nobody_listens_counts_once_somebody_does() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_set_again_counts_what_was_spent_without_it() {
+    let (_folder, store) = furnished(Config::default()).await;
+    apply(&store, Change::AddWebhook(webhook(1))).await;
+    let owner = Owner::Key(KEY);
+    budget(&store, owner, LimitKind::BudgetEver, 100).await;
+    settle(&store, costs_three()).await.unwrap();
+    apply(&store, Change::SetLimits { org: ORG, owner, limits: Limits::default() }).await;
+    for _ in 0..10 {
+        settle(&store, costs_three()).await.unwrap();
+    }
+    budget(&store, owner, LimitKind::BudgetEver, 100).await;
+    assert_eq!(percents(&told(&store, 1).await), [0; 0], "33 of 100");
+    for _ in 0..6 {
+        settle(&store, costs_three()).await.unwrap();
+    }
+    assert_eq!(percents(&told(&store, 1).await), [50], "51 of 100");
+}
+
+#[tokio::test]
 async fn each_webhook_is_told_of_what_it_wants() {
     let (_folder, store) = furnished(Config::default()).await;
     let of = |number, events: &[EventKind], thresholds: &[u8]| Webhook {
@@ -278,8 +297,30 @@ async fn of_each_webhook_one_delivery_is_due_and_what_fails_waits_or_ends() {
     assert!(due(at(4 * day)).await.is_empty());
     let given_up = store.deliveries(ORG, WebhookId::from_bytes([3; 16]), None, 9).await.unwrap();
     assert!(given_up.iter().all(|one| one.status == DeliveryStatus::Failed && one.error.is_some()));
+    // What is forgotten could be told again, and a budget of a month is told of once in it.
+    store.expire_deliveries(at((4 + 31) * day)).await.unwrap();
+    assert_eq!(store.deliveries(ORG, WebhookId::from_bytes([3; 16]), None, 9).await.unwrap().len(), 2);
     store.expire_deliveries(at(40 * day)).await.unwrap();
     assert!(store.deliveries(ORG, WebhookId::from_bytes([3; 16]), None, 9).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_told_much_forgets_its_oldest_and_nobody_elses() {
+    let (_folder, store) = furnished(Config::default()).await;
+    let ping = |number: u8, event: u16| {
+        let mut name = [0; 16];
+        name[..2].copy_from_slice(&event.to_be_bytes());
+        let (webhook, event) = (WebhookId::from_bytes([number; 16]), account::EventId::from_bytes(name));
+        (Change::PingWebhook { org: ORG, webhook, event }, act())
+    };
+    for number in [1, 2] {
+        apply(&store, Change::AddWebhook(webhook(number))).await;
+    }
+    let pings = [ping(2, 0)].into_iter().chain((0..=1000).map(|event| ping(1, event)));
+    store.apply_all(pings.collect(), None).await.unwrap();
+    let kept = store.deliveries(ORG, WebhookId::from_bytes([1; 16]), None, 2000).await.unwrap();
+    assert_eq!((kept.len(), kept[999].event.as_bytes()[..2].to_vec()), (1000, vec![0, 1]));
+    assert_eq!(store.deliveries(ORG, WebhookId::from_bytes([2; 16]), None, 2000).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
