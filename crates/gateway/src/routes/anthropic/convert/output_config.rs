@@ -3,7 +3,11 @@
 use inference::Constraint;
 use serde_json::Value;
 
-use crate::{error::ApiError, form, parameter::asks};
+use crate::{
+    error::ApiError,
+    form,
+    parameter::{asks, not_supported},
+};
 
 /// What `output_config` asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,12 +29,7 @@ pub(super) fn convert(config: Option<&Value>, format: Option<&Value>) -> Result<
         match key.as_str() {
             "format" => asked.constraint = Some(schema(&parameter, value)?),
             "effort" => asked.effort = Some(effort(&parameter, value)?),
-            _ => {
-                return Err(ApiError::unsupported(
-                    &*parameter,
-                    format!("{parameter} is not supported here; leave it out"),
-                ));
-            }
+            _ => return Err(not_supported(&parameter)),
         }
     }
     if config.is_some_and(|config| asks(config) && !config.is_object()) {
